@@ -1,0 +1,82 @@
+/** One catalogue of the errors that a user can meet: a stable code, what it means, how to mend it. */
+
+/** Code to summary and mend; `nestwalk` prints the mend after the message where the message has none of its own. */
+export const ERRORS = {
+  'config.invalid': {
+    summary: 'the configuration has errors',
+    mend: 'correct each place named; nothing was run',
+  },
+  'config.file': {
+    summary: 'a configuration file cannot be read',
+    mend: 'check the path and that the file is YAML or JSON',
+  },
+  'trace.file': { summary: 'a trace file cannot be read', mend: 'check the path and the permissions' },
+  'trace.corrupt': {
+    summary: 'a trace is damaged or not of its format',
+    mend: 'name the right format, or record the trace again',
+  },
+  'trace.address': {
+    summary: 'a trace has an address outside the address space',
+    mend: 'use more levels, or leave such records out',
+  },
+  'trace.tool': {
+    summary: 'a program that reads or records traces is missing or failed',
+    mend: 'install the package named',
+  },
+  'memory.full': {
+    summary: 'simulated memory ran out of frames',
+    mend: 'give paging.guestMemory more, or fewer regions',
+  },
+  'memory.limit': {
+    summary: 'the page tables would need more real memory than allowed',
+    mend: 'use larger pages or a smaller footprint',
+  },
+  'table.corrupt': {
+    summary: 'a page table holds an impossible entry',
+    mend: 'report this with the configuration',
+  },
+  'engine.missing': {
+    summary: 'the native engine is not there',
+    mend: 'run `npm rebuild`, or use the TypeScript engine',
+  },
+  'engine.stale': {
+    summary: 'the native engine was built from other sources',
+    mend: 'run `npm run build:native`',
+  },
+  'engine.failed': { summary: 'the native engine failed', mend: 'report this with the configuration' },
+  'run.cancelled': { summary: 'the run was interrupted', mend: 'start it again' },
+  'run.failed': { summary: 'a worker failed', mend: 'report this with the configuration' },
+  usage: { summary: 'wrong use of a command', mend: 'see --help' },
+} as const;
+
+/** A stable error code. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** One problem of a configuration: where, what was given, what is allowed. */
+export interface Problem {
+  /** Path of the field, for example `machine.stlb[0].ways`. */
+  path: string;
+  /** What is wrong, what is allowed, and how to mend it, in one sentence or two. */
+  message: string;
+  /** File, line and column (from 1) where the value stands, when it came from a file. */
+  file?: string;
+  line?: number;
+  column?: number;
+}
+
+/** An error that the user can mend. `code` is stable; `problems` lists all configuration errors at once. */
+export class NestwalkError extends Error {
+  override readonly name = 'NestwalkError';
+  readonly code: ErrorCode;
+  readonly problems: readonly Problem[];
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; problems?: readonly Problem[] } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.problems = options.problems ?? [];
+  }
+}
