@@ -1,0 +1,33 @@
+/**
+ * Hardware as software sees it, and what it reports when an access faults. An engine has this shape without knowing of
+ * it: hardware never looks up to software.
+ */
+import type { AccessKind } from '../schema.ts';
+
+/** Invalidations (docs/model.md): INVLPG, CR3 write or INVVPID, INVEPT, and everything. */
+export interface Hardware {
+  /** Drops what is cached for one page of a tag. @param page GVA >> 12 */
+  invlpg(tag: number, page: number): void;
+  /** Drops the linear and combined mappings of a tag. */
+  flushTag(tag: number): void;
+  /** Drops the guest-physical and combined mappings of a virtual machine. */
+  invept(vm: number): void;
+  /** Drops everything. */
+  flushAll(): void;
+}
+
+/** Why the hardware gave control back: the access at (page, offset) did not complete, and is retried. */
+export interface Fault {
+  kind: 'guestFault' | 'nestedViolation';
+  /** GVA >> 12 of the access. */
+  page: number;
+  /** Offset in its 4 KiB page. */
+  offset: number;
+  access: AccessKind;
+  /** Of a nested violation: GPA >> 12 that has no (or no sufficient) nested mapping. Else meaningless. */
+  gpaFrame: number;
+  /** Of a nested violation: what was to be done at that GPA. */
+  intent: 'read' | 'write';
+  /** Row of the reference matrix, index into `ROWS`, in which the walk stopped. */
+  row: number;
+}
