@@ -1,0 +1,236 @@
+// The Node-API door: typed-array views in, numbers out. No policy lives here, and nothing else knows of Node. The caller is
+// src/engine, which has validated every block; what is checked again is only what would let a bad call touch foreign memory.
+#include <napi.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "machine.h"
+#include "schema.h"
+
+namespace {
+
+using nestwalk::Machine;
+using nestwalk::MachineFactory;
+using nestwalk::WorkloadView;
+namespace schema = nestwalk::schema;
+
+struct Tier {
+  const char* name;
+  MachineFactory make;
+  bool supported;
+};
+
+// Instruction-set tiers, the plainest first.
+std::vector<Tier> list_tiers() {
+  std::vector<Tier> tiers{{"base", nestwalk::make_machine_base, true}};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  tiers.push_back({"avx2", nestwalk::make_machine_avx2, avx2});
+  tiers.push_back({"avx512", nestwalk::make_machine_avx512, avx512});
+#endif
+  return tiers;
+}
+
+Napi::Value fail(Napi::Env env, const char* message) {
+  Napi::TypeError::New(env, message).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+template <class Array>
+bool is_array(const Napi::Value& value, napi_typedarray_type type, std::size_t least) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type && value.As<Array>().ElementLength() >= least;
+}
+
+bool is_doubles(const Napi::Value& value, std::size_t least) {
+  return is_array<Napi::Float64Array>(value, napi_float64_array, least);
+}
+
+class Hardware : public Napi::ObjectWrap<Hardware> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Hardware",
+                       {
+                           InstanceMethod<&Hardware::load_context>("loadContext"),
+                           InstanceMethod<&Hardware::run_synthetic>("runSynthetic"),
+                           InstanceMethod<&Hardware::run_recorded>("runRecorded"),
+                           InstanceMethod<&Hardware::invlpg>("invlpg"),
+                           InstanceMethod<&Hardware::flush_tag>("flushTag"),
+                           InstanceMethod<&Hardware::invept>("invept"),
+                           InstanceMethod<&Hardware::flush_all>("flushAll"),
+                           InstanceMethod<&Hardware::read_counters>("readCounters"),
+                           InstanceMethod<&Hardware::write_counters>("writeCounters"),
+                           InstanceMethod<&Hardware::read_fault>("readFault"),
+                           InstanceMethod<&Hardware::read_unique>("readUnique"),
+                           InstanceMethod<&Hardware::read_reuse>("readReuse"),
+                           InstanceMethod<&Hardware::save_state>("saveState"),
+                           InstanceMethod<&Hardware::load_state>("loadState"),
+                       });
+  }
+
+  // (tier name, machine block, memory as Uint32Array, workload block or undefined)
+  explicit Hardware(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Hardware>(info) {
+    const Napi::Env env = info.Env();
+    if (info.Length() < 3 || !info[0].IsString() || !is_doubles(info[1], schema::kMachineSlots) ||
+        !is_array<Napi::Uint32Array>(info[2], napi_uint32_array, 0)) {
+      fail(env, "Hardware: wants a tier, a machine block and simulated memory");
+      return;
+    }
+    WorkloadView workload;
+    if (info.Length() > 3 && info[3].IsObject() && !read_workload(info[3].As<Napi::Object>(), workload)) {
+      fail(env, "Hardware: malformed workload block");
+      return;
+    }
+    const std::string name = info[0].As<Napi::String>().Utf8Value();
+    auto memory = info[2].As<Napi::Uint32Array>();
+    keep(memory);
+    for (const Tier& tier : list_tiers()) {
+      if (name != tier.name || !tier.supported) continue;
+      machine_.reset(tier.make(info[1].As<Napi::Float64Array>().Data(), reinterpret_cast<std::uint64_t*>(memory.Data()),
+                               memory.ElementLength() / 2, workload));
+      if (machine_ == nullptr) fail(env, "Hardware: out of memory");
+      return;
+    }
+    fail(env, "Hardware: no such instruction-set tier on this processor");
+  }
+
+ private:
+  void keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
+
+  bool read_workload(const Napi::Object& block, WorkloadView& view) {
+    const Napi::Value components = block.Get("components");
+    const Napi::Value links = block.Get("links");
+    const Napi::Value tables = block.Get("tables");
+    if (!is_doubles(components, schema::kComponentSlots) || !is_doubles(links, 0) || !tables.IsArray()) return false;
+    keep(components.As<Napi::Object>());
+    keep(links.As<Napi::Object>());
+    view.components = components.As<Napi::Float64Array>().Data();
+    view.component_slots = components.As<Napi::Float64Array>().ElementLength();
+    view.links = links.As<Napi::Float64Array>().Data();
+    view.link_count = links.As<Napi::Float64Array>().ElementLength();
+    const auto list = tables.As<Napi::Array>();
+    for (std::uint32_t i = 0; i < list.Length(); i++) {
+      const Napi::Value table = list.Get(i);
+      if (!is_array<Napi::Uint32Array>(table, napi_uint32_array, 0)) return false;
+      keep(table.As<Napi::Object>());
+      tables_.push_back(table.As<Napi::Uint32Array>().Data());
+    }
+    view.tables = tables_.data();
+    view.table_count = tables_.size();
+    view.seed_low = block.Get("seedLow").ToNumber().Uint32Value();
+    view.seed_high = block.Get("seedHigh").ToNumber().Uint32Value();
+    return true;
+  }
+
+  static double number(const Napi::CallbackInfo& info, std::size_t i) {
+    return info.Length() > i && info[i].IsNumber() ? info[i].As<Napi::Number>().DoubleValue() : 0;
+  }
+  static std::uint64_t integer(const Napi::CallbackInfo& info, std::size_t i) {
+    const double value = number(info, i);
+    return value >= 0 && value < 0x1p64 ? static_cast<std::uint64_t>(value) : 0;
+  }
+
+  Napi::Value load_context(const Napi::CallbackInfo& info) {
+    if (!is_doubles(info[0], schema::kContextSlots)) return fail(info.Env(), "loadContext: wants a context block");
+    if (!machine_->load_context(info[0].As<Napi::Float64Array>().Data())) {
+      return fail(info.Env(), "loadContext: a zone lies outside simulated memory, or there are too many tags");
+    }
+    return info.Env().Undefined();
+  }
+
+  Napi::Value run_synthetic(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(machine_->run_synthetic(integer(info, 0), integer(info, 1))));
+  }
+
+  // (pages, words, first, count, index of the first in the stream)
+  Napi::Value run_recorded(const Napi::CallbackInfo& info) {
+    const std::uint64_t first = integer(info, 2);
+    const std::uint64_t count = integer(info, 3);
+    if (count > 0xffffffff || first > 0xffffffff || !is_doubles(info[0], first + count) ||
+        !is_array<Napi::Uint16Array>(info[1], napi_uint16_array, first + count)) {
+      return fail(info.Env(), "runRecorded: wants a block of accesses that holds the range");
+    }
+    return Napi::Number::New(info.Env(), static_cast<double>(machine_->run_recorded(
+                                             info[0].As<Napi::Float64Array>().Data() + first,
+                                             info[1].As<Napi::Uint16Array>().Data() + first, count, integer(info, 4))));
+  }
+
+  void invlpg(const Napi::CallbackInfo& info) { machine_->invlpg(number(info, 0), integer(info, 1)); }
+  void flush_tag(const Napi::CallbackInfo& info) { machine_->flush_tag(number(info, 0)); }
+  void invept(const Napi::CallbackInfo& info) { machine_->invept(number(info, 0)); }
+  void flush_all(const Napi::CallbackInfo&) { machine_->flush_all(); }
+
+  Napi::Value read_counters(const Napi::CallbackInfo& info) {
+    if (!is_doubles(info[0], schema::kCounterSlots)) return fail(info.Env(), "readCounters: wants a counter block");
+    machine_->read_counters(info[0].As<Napi::Float64Array>().Data());
+    return info.Env().Undefined();
+  }
+
+  Napi::Value write_counters(const Napi::CallbackInfo& info) {
+    if (!is_doubles(info[0], schema::kCounterSlots)) return fail(info.Env(), "writeCounters: wants a counter block");
+    machine_->write_counters(info[0].As<Napi::Float64Array>().Data());
+    return info.Env().Undefined();
+  }
+
+  Napi::Value read_fault(const Napi::CallbackInfo& info) {
+    if (!is_doubles(info[0], schema::kFaultSlots)) return fail(info.Env(), "readFault: wants a fault block");
+    machine_->read_fault(info[0].As<Napi::Float64Array>().Data());
+    return info.Env().Undefined();
+  }
+
+  Napi::Value read_unique(const Napi::CallbackInfo& info) {
+    auto counts = Napi::Float64Array::New(info.Env(), schema::kPositions);
+    machine_->read_unique(counts.Data());
+    return counts;
+  }
+
+  Napi::Value read_reuse(const Napi::CallbackInfo& info) {
+    auto list = Napi::Float64Array::New(info.Env(), machine_->read_reuse(nullptr));
+    machine_->read_reuse(list.Data());
+    return list;
+  }
+
+  Napi::Value save_state(const Napi::CallbackInfo& info) {
+    auto state = Napi::Float64Array::New(info.Env(), machine_->save_state(nullptr));
+    machine_->save_state(state.Data());
+    return state;
+  }
+
+  Napi::Value load_state(const Napi::CallbackInfo& info) {
+    if (!is_doubles(info[0], 0)) return fail(info.Env(), "loadState: wants a saved state");
+    auto state = info[0].As<Napi::Float64Array>();
+    if (!machine_->load_state(state.Data(), state.ElementLength())) {
+      return fail(info.Env(), "loadState: the state is of another machine");
+    }
+    return info.Env().Undefined();
+  }
+
+  std::unique_ptr<Machine> machine_;
+  // What the machine reads while it lives.
+  std::vector<Napi::ObjectReference> kept_;
+  std::vector<const std::uint32_t*> tables_;
+};
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto tiers = Napi::Array::New(env);
+  std::uint32_t count = 0;
+  const char* best = "base";
+  for (const Tier& tier : list_tiers()) {
+    if (!tier.supported) continue;
+    tiers.Set(count++, Napi::String::New(env, tier.name));
+    best = tier.name;
+  }
+  exports.Set("fingerprint", Napi::String::New(env, schema::kFingerprint));
+  exports.Set("tiers", tiers);
+  exports.Set("tier", Napi::String::New(env, best));
+  exports.Set("Hardware", Hardware::define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(nestwalk, init)

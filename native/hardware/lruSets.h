@@ -1,0 +1,417 @@
+// Three layouts of least-recently-used sets, one semantics. Way numbers cannot be seen under lru (only the order of the
+// contents can), so each layout may place entries as it likes.
+//
+// - OrderedSets: keys only, kept most recent first in the set itself; look-up, promotion and fill are one branch-free
+//   vector operation. For TLBs of static runs and PTE caches.
+// - NarrowLru: up to 16 ways with payloads at fixed slots; the order is a word of 4-bit way numbers.
+// - WideLru: any number of ways; a hash table over the slots and a linked list in each set.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "buffer.h"
+
+namespace nestwalk::NESTWALK_TIER {
+
+// Key of an empty slot. Real keys are at most 2^63 (owner, number, size) or below 2^32 - 1 in 32-bit sets.
+inline constexpr std::uint64_t kNoKey = ~std::uint64_t{0};
+
+template <class Key, unsigned kLanes>
+class OrderedSets {
+  static_assert(kLanes == 4 || kLanes == 8 || kLanes == 16 || kLanes == 32);
+
+ public:
+  void allocate(std::uint32_t sets, std::uint32_t ways) {
+    ways_ = ways;
+    way_mask_ = ways == 32 ? ~std::uint32_t{0} : (std::uint32_t{1} << ways) - 1;
+    sets_ = sets;
+    keys_.allocate(std::size_t{sets} * kLanes, 0xff);
+  }
+
+  // Looks a key up in a set; a hit becomes the most recent, a miss is filled over the least recent.
+  bool access(std::uint32_t set, Key key) {
+    Key* keys = keys_.data() + std::size_t{set} * kLanes;
+#if defined(__AVX512VL__)
+    if constexpr (sizeof(Key) == 4 && kLanes == 4) {
+      const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
+      const __m128i k = _mm_set1_epi32(static_cast<int>(key));
+      const std::uint32_t match = _mm_cmpeq_epi32_mask(v, k) & way_mask_;
+      const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
+      _mm_store_si128(reinterpret_cast<__m128i*>(keys), _mm_mask_alignr_epi32(v, update, v, k, 3));
+      return match != 0;
+    } else if constexpr (sizeof(Key) == 4 && kLanes == 8) {
+      const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+      const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
+      const std::uint32_t match = _mm256_cmpeq_epi32_mask(v, k) & way_mask_;
+      const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi32(v, update, v, k, 7));
+      return match != 0;
+    } else if constexpr (sizeof(Key) == 4) {
+      const __m512i k = _mm512_set1_epi32(static_cast<int>(key));
+      constexpr unsigned kVectors = kLanes / 16;
+      __m512i v[kVectors];
+      std::uint32_t match = 0;
+      for (unsigned i = 0; i < kVectors; i++) {
+        v[i] = _mm512_load_si512(keys + 16 * i);
+        match |= std::uint32_t{_mm512_cmpeq_epi32_mask(v[i], k)} << (16 * i);
+      }
+      match &= way_mask_;
+      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      __m512i before = k;
+      for (unsigned i = 0; i < kVectors; i++) {
+        const auto mask = static_cast<__mmask16>(update >> (16 * i));
+        _mm512_store_si512(keys + 16 * i, _mm512_mask_alignr_epi32(v[i], mask, v[i], before, 15));
+        before = v[i];
+      }
+      return match != 0;
+    } else if constexpr (kLanes == 4) {
+      const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+      const __m256i k = _mm256_set1_epi64x(static_cast<long long>(key));
+      const std::uint32_t match = _mm256_cmpeq_epi64_mask(v, k) & way_mask_;
+      const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi64(v, update, v, k, 3));
+      return match != 0;
+    } else {
+      const __m512i k = _mm512_set1_epi64(static_cast<long long>(key));
+      constexpr unsigned kVectors = kLanes / 8;
+      __m512i v[kVectors];
+      std::uint32_t match = 0;
+      for (unsigned i = 0; i < kVectors; i++) {
+        v[i] = _mm512_load_si512(keys + 8 * i);
+        match |= std::uint32_t{_mm512_cmpeq_epi64_mask(v[i], k)} << (8 * i);
+      }
+      match &= way_mask_;
+      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      __m512i before = k;
+      for (unsigned i = 0; i < kVectors; i++) {
+        const auto mask = static_cast<__mmask8>(update >> (8 * i));
+        _mm512_store_si512(keys + 8 * i, _mm512_mask_alignr_epi64(v[i], mask, v[i], before, 7));
+        before = v[i];
+      }
+      return match != 0;
+    }
+#elif defined(__AVX2__)
+    if constexpr (sizeof(Key) == 4 && kLanes == 4) {
+      const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
+      const __m128i k = _mm_set1_epi32(static_cast<int>(key));
+      const std::uint32_t match =
+          static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(v, k)))) & way_mask_;
+      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      const __m128i bits = _mm_setr_epi32(1, 2, 4, 8);
+      const __m128i mask = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32(static_cast<int>(update)), bits), bits);
+      _mm_store_si128(reinterpret_cast<__m128i*>(keys), _mm_blendv_epi8(v, _mm_alignr_epi8(v, k, 12), mask));
+      return match != 0;
+    } else if constexpr (sizeof(Key) == 4) {
+      constexpr unsigned kVectors = kLanes / 8;
+      const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
+      const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+      const __m256i rotate = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+      __m256i v[kVectors];
+      std::uint32_t match = 0;
+      for (unsigned i = 0; i < kVectors; i++) {
+        v[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys + 8 * i));
+        match |= static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(v[i], k)))) << (8 * i);
+      }
+      match &= way_mask_;
+      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      __m256i before = k;
+      for (unsigned i = 0; i < kVectors; i++) {
+        const __m256i turned = _mm256_permutevar8x32_epi32(v[i], rotate);
+        const __m256i shifted = _mm256_blend_epi32(turned, before, 1);
+        const __m256i part = _mm256_set1_epi32(static_cast<int>(update >> (8 * i)));
+        const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(part, bits), bits);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(keys + 8 * i), _mm256_blendv_epi8(v[i], shifted, mask));
+        before = turned;  // Lane 0 is the last key of this vector.
+      }
+      return match != 0;
+    } else {
+      return access_scalar(keys, key);
+    }
+#else
+    return access_scalar(keys, key);
+#endif
+  }
+
+  std::uint32_t sets() const { return sets_; }
+  std::uint32_t ways() const { return ways_; }
+  // The i-th most recent key of a set; all ones where there is none.
+  Key key(std::uint32_t set, std::uint32_t i) const { return keys_[std::size_t{set} * kLanes + i]; }
+  void set_key(std::uint32_t set, std::uint32_t i, Key key) { keys_[std::size_t{set} * kLanes + i] = key; }
+  void clear() { keys_.fill(0xff); }
+
+ private:
+  bool access_scalar(Key* keys, Key key) {
+    Key before = key;
+    for (unsigned i = 0; i < ways_; i++) {
+      const Key current = keys[i];
+      keys[i] = before;
+      if (current == key) return true;
+      before = current;
+    }
+    return false;
+  }
+
+  Buffer<Key> keys_;
+  std::uint32_t sets_ = 0;
+  std::uint32_t ways_ = 0;
+  std::uint32_t way_mask_ = 0;
+};
+
+// Which lanes of `kLanes` 64-bit keys equal a key.
+template <unsigned kLanes>
+inline std::uint32_t match_lanes(const std::uint64_t* keys, std::uint64_t key) {
+  std::uint32_t match = 0;
+#if defined(__AVX512VL__)
+  if constexpr (kLanes == 4) {
+    const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+    return _mm256_cmpeq_epi64_mask(v, _mm256_set1_epi64x(static_cast<long long>(key)));
+  } else {
+    const __m512i k = _mm512_set1_epi64(static_cast<long long>(key));
+    for (unsigned i = 0; i < kLanes; i += 8) {
+      match |= std::uint32_t{_mm512_cmpeq_epi64_mask(_mm512_load_si512(keys + i), k)} << i;
+    }
+  }
+#elif defined(__AVX2__)
+  const __m256i k = _mm256_set1_epi64x(static_cast<long long>(key));
+  for (unsigned i = 0; i < kLanes; i += 4) {
+    const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys + i));
+    match |= static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(v, k)))) << i;
+  }
+#else
+  for (unsigned i = 0; i < kLanes; i++) match |= std::uint32_t{keys[i] == key} << i;
+#endif
+  return match;
+}
+
+// Up to kLanes (4 or 16) ways with payloads at fixed slots: slot = set * kLanes + way.
+template <unsigned kLanes>
+class NarrowLru {
+  static_assert(kLanes == 4 || kLanes == 16, "a way number must fit four bits");
+
+ public:
+  static constexpr unsigned kMaxWays = kLanes;
+
+  void allocate(std::uint32_t sets, std::uint32_t ways) {
+    sets_ = sets;
+    ways_ = ways;
+    set_mask_ = sets - 1;
+    victim_shift_ = 4 * (ways - 1);
+    keys_.allocate(std::size_t{sets} * kLanes, 0xff);
+    orders_.allocate(sets);
+    // Way 0 first in the order; any order of empty ways will do.
+    for (std::uint32_t s = 0; s < sets; s++) orders_[s] = 0xfedcba9876543210;
+  }
+
+  std::uint32_t slots() const { return sets_ * kLanes; }
+  std::uint32_t set_of(std::uint64_t number) const { return static_cast<std::uint32_t>(number) & set_mask_; }
+
+  std::int32_t find(std::uint32_t set, std::uint64_t key) const {
+    const std::uint32_t first = set * kLanes;
+    const std::uint32_t match = match_lanes<kLanes>(keys_.data() + first, key);
+    return match == 0 ? -1 : static_cast<std::int32_t>(first + static_cast<unsigned>(std::countr_zero(match)));
+  }
+
+  void promote(std::int32_t slot) {
+    const std::uint32_t set = static_cast<std::uint32_t>(slot) / kLanes;
+    const std::uint64_t way = static_cast<std::uint32_t>(slot) % kLanes;
+    const std::uint64_t order = orders_[set];
+    if ((order & 15) == way) return;
+    // Everything more recent moves back by one place; the rest stays.
+    const std::uint64_t newer = below_way(order, way);
+    orders_[set] = (order & ~(newer << 4 | 15)) | ((order & newer) << 4) | way;
+  }
+
+  std::int32_t fill(std::uint32_t set, std::uint64_t key) {
+    const std::uint64_t order = orders_[set];
+    const std::uint64_t way = (order >> victim_shift_) & 15;
+    // Ways above the last never come into the order's low places, so shifting it whole is safe.
+    const std::uint64_t kept = victim_shift_ == 60 ? 0 : order & ~((std::uint64_t{16} << victim_shift_) - 1);
+    const std::uint64_t moved = (order & ((std::uint64_t{1} << victim_shift_) - 1)) << 4;
+    orders_[set] = kept | moved | way;
+    const std::uint32_t slot = set * kLanes + static_cast<std::uint32_t>(way);
+    keys_[slot] = key;
+    return static_cast<std::int32_t>(slot);
+  }
+
+  // Empties a slot, which becomes the next victim, as the lowest empty way would be.
+  void drop(std::int32_t slot) {
+    const std::uint32_t set = static_cast<std::uint32_t>(slot) / kLanes;
+    const std::uint64_t way = static_cast<std::uint32_t>(slot) % kLanes;
+    const std::uint64_t order = orders_[set];
+    const std::uint64_t newer = below_way(order, way);
+    const std::uint64_t upto = victim_shift_ == 60 ? ~std::uint64_t{0} : (std::uint64_t{16} << victim_shift_) - 1;
+    const std::uint64_t older = upto & ~(newer << 4 | 15);
+    orders_[set] = (order & ~upto) | (order & newer) | ((order & older) >> 4) | (way << victim_shift_);
+    keys_[static_cast<std::uint32_t>(slot)] = kNoKey;
+  }
+
+  template <class Predicate>
+  void drop_if(Predicate predicate) {
+    for (std::uint32_t slot = 0; slot < slots(); slot++) {
+      if (keys_[slot] != kNoKey && predicate(keys_[slot])) drop(static_cast<std::int32_t>(slot));
+    }
+  }
+
+  void clear() { keys_.fill(0xff); }
+
+  // Visits the slots of a set that hold something, most recent first.
+  template <class Visit>
+  void visit(std::uint32_t set, Visit visit) const {
+    for (std::uint32_t i = 0; i < ways_; i++) {
+      const std::uint32_t slot = set * kLanes + static_cast<std::uint32_t>((orders_[set] >> (4 * i)) & 15);
+      if (keys_[slot] != kNoKey) visit(slot, keys_[slot]);
+    }
+  }
+
+  std::uint32_t sets() const { return sets_; }
+
+ private:
+  // Mask of the places of `order` before the one that names `way`.
+  static std::uint64_t below_way(std::uint64_t order, std::uint64_t way) {
+    constexpr std::uint64_t kOnes = 0x1111111111111111;
+    const std::uint64_t x = order ^ (way * kOnes);
+    const std::uint64_t zero = (x - kOnes) & ~x & (kOnes << 3);
+    return (std::uint64_t{1} << (std::countr_zero(zero) & ~3)) - 1;
+  }
+
+  Buffer<std::uint64_t> keys_;
+  Buffer<std::uint64_t> orders_;
+  std::uint32_t sets_ = 0;
+  std::uint32_t ways_ = 0;
+  std::uint32_t set_mask_ = 0;
+  unsigned victim_shift_ = 0;
+};
+
+// Any number of ways: a chained hash table finds the slot, a linked list in each set keeps the order.
+class WideLru {
+ public:
+  static constexpr unsigned kMaxWays = 1u << 24;
+
+  void allocate(std::uint32_t sets, std::uint32_t ways) {
+    sets_ = sets;
+    ways_ = ways;
+    set_mask_ = sets - 1;
+    const std::uint32_t entries = sets * ways;
+    hash_shift_ = 64 - static_cast<unsigned>(std::bit_width(4 * entries - 1));
+    nodes_.allocate(std::size_t{entries});
+    heads_.allocate(sets);
+    buckets_.allocate(std::size_t{1} << (64 - hash_shift_), 0xff);
+    clear();
+  }
+
+  std::uint32_t slots() const { return sets_ * ways_; }
+  std::uint32_t set_of(std::uint64_t number) const { return static_cast<std::uint32_t>(number) & set_mask_; }
+
+  std::int32_t find(std::uint32_t, std::uint64_t key) const {
+    std::int32_t slot = buckets_[hash(key)];
+    while (slot >= 0 && nodes_[static_cast<std::uint32_t>(slot)].key != key) slot = nodes_[static_cast<std::uint32_t>(slot)].chain;
+    return slot;
+  }
+
+  void promote(std::int32_t slot) {
+    const std::uint32_t set = static_cast<std::uint32_t>(slot) / ways_;
+    if (heads_[set] == slot) return;
+    unlink(slot);
+    link_first(set, slot);
+  }
+
+  std::int32_t fill(std::uint32_t set, std::uint64_t key) {
+    const std::int32_t slot = node(heads_[set]).previous;  // The list is a ring: before the first comes the last.
+    if (node(slot).key != kNoKey) unchain(slot);
+    node(slot).key = key;
+    const std::size_t bucket = hash(key);
+    node(slot).chain = buckets_[bucket];
+    buckets_[bucket] = slot;
+    heads_[set] = slot;  // The last of the ring becomes the first without moving.
+    return slot;
+  }
+
+  void drop(std::int32_t slot) {
+    const std::uint32_t set = static_cast<std::uint32_t>(slot) / ways_;
+    unchain(slot);
+    node(slot).key = kNoKey;
+    promote(slot);
+    heads_[set] = node(slot).next;  // The first of the ring becomes the last.
+  }
+
+  template <class Predicate>
+  void drop_if(Predicate predicate) {
+    for (std::uint32_t slot = 0; slot < slots(); slot++) {
+      if (nodes_[slot].key != kNoKey && predicate(nodes_[slot].key)) drop(static_cast<std::int32_t>(slot));
+    }
+  }
+
+  void clear() {
+    buckets_.fill(0xff);
+    for (std::uint32_t set = 0; set < sets_; set++) {
+      const std::uint32_t first = set * ways_;
+      for (std::uint32_t way = 0; way < ways_; way++) {
+        Node& n = nodes_[first + way];
+        n.key = kNoKey;
+        n.next = static_cast<std::int32_t>(first + (way + 1) % ways_);
+        n.previous = static_cast<std::int32_t>(first + (way + ways_ - 1) % ways_);
+      }
+      heads_[set] = static_cast<std::int32_t>(first);
+    }
+  }
+
+  template <class Visit>
+  void visit(std::uint32_t set, Visit visit) const {
+    std::int32_t slot = heads_[set];
+    for (std::uint32_t i = 0; i < ways_; i++) {
+      const Node& n = nodes_[static_cast<std::uint32_t>(slot)];
+      if (n.key != kNoKey) visit(static_cast<std::uint32_t>(slot), n.key);
+      slot = n.next;
+    }
+  }
+
+  std::uint32_t sets() const { return sets_; }
+
+ private:
+  struct Node {
+    std::uint64_t key;
+    std::int32_t chain;
+    std::int32_t next;
+    std::int32_t previous;
+  };
+
+  Node& node(std::int32_t slot) { return nodes_[static_cast<std::uint32_t>(slot)]; }
+  std::size_t hash(std::uint64_t key) const { return (key * 0x9e3779b97f4a7c15) >> hash_shift_; }
+
+  void unlink(std::int32_t slot) {
+    const Node& n = node(slot);
+    node(n.previous).next = n.next;
+    node(n.next).previous = n.previous;
+  }
+
+  void link_first(std::uint32_t set, std::int32_t slot) {
+    Node& n = node(slot);
+    const std::int32_t first = heads_[set];
+    n.next = first;
+    n.previous = node(first).previous;
+    node(n.previous).next = slot;
+    node(first).previous = slot;
+    heads_[set] = slot;
+  }
+
+  void unchain(std::int32_t slot) {
+    std::int32_t* link = &buckets_[hash(node(slot).key)];
+    while (*link != slot) link = &node(*link).chain;
+    *link = node(slot).chain;
+  }
+
+  Buffer<Node> nodes_;
+  Buffer<std::int32_t> heads_;
+  Buffer<std::int32_t> buckets_;
+  std::uint32_t sets_ = 0;
+  std::uint32_t ways_ = 0;
+  std::uint32_t set_mask_ = 0;
+  unsigned hash_shift_ = 0;
+};
+
+}  // namespace nestwalk::NESTWALK_TIER

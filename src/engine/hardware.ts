@@ -1,0 +1,191 @@
+/** One face for both engines: a simulated machine that runs accesses and answers to the software. */
+import { createHash } from 'node:crypto';
+import { NestwalkError } from '../errors.ts';
+import type { WorkloadBlock } from '../hardware/access.ts';
+import { Core } from '../hardware/core.ts';
+import { loadState, saveState } from '../hardware/state.ts';
+import { COUNTER_SLOTS, FAULT_SLOTS } from '../schema.ts';
+import { type EngineChoice, type NativeAddon, type NativeHardware, nativeTier } from './loader.ts';
+
+/** What a machine is made of: its block, simulated memory, and a workload unless accesses are given one by one. */
+export interface HardwareSetup {
+  machine: Float64Array;
+  memory: SharedArrayBuffer;
+  workload?: WorkloadBlock;
+}
+
+/** A simulated machine. Blocks are laid out by src/schema.ts; invalidations as in docs/model.md. */
+export interface SimulatedHardware {
+  readonly engine: 'native' | 'ts';
+  /** Instruction-set tier; `none` for TypeScript. */
+  readonly tier: string;
+  loadContext(context: Float64Array): void;
+  /** Runs accesses `from` to `from + count` of the workload; returns how many completed, fewer after a fault. */
+  runSynthetic(from: number, count: number): number;
+  /** Runs accesses `first` to `first + count` of a block; `index` is the stream index of the first. */
+  runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number;
+  /** The fault block after a run that stopped early. */
+  fault(): Float64Array;
+  invlpg(tag: number, page: number): void;
+  flushTag(tag: number): void;
+  invept(vm: number): void;
+  flushAll(): void;
+  /** A copy of the counter block. */
+  counters(): Float64Array;
+  /** Distinct entries by position; all zeros unless asked for. */
+  unique(): Float64Array;
+  /** Cold accesses, then pairs (distance, count) in any order. */
+  reuse(): Float64Array;
+  /** The complete state in canonical form: equal in both engines. */
+  saveState(): Float64Array;
+  loadState(state: Float64Array): void;
+}
+
+class TypeScriptHardware implements SimulatedHardware {
+  readonly engine = 'ts';
+  readonly tier = 'none';
+  readonly core: Core;
+
+  constructor(setup: HardwareSetup) {
+    this.core = new Core(setup.machine, setup.memory, setup.workload);
+  }
+
+  loadContext(context: Float64Array): void {
+    this.core.loadContext(context);
+  }
+
+  runSynthetic(from: number, count: number): number {
+    return this.core.runSynthetic(from, count);
+  }
+
+  runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
+    return this.core.runRecorded(pages, words, first, count, index);
+  }
+
+  fault(): Float64Array {
+    return this.core.fault.slice();
+  }
+
+  invlpg(tag: number, page: number): void {
+    this.core.invlpg(tag, page);
+  }
+
+  flushTag(tag: number): void {
+    this.core.flushTag(tag);
+  }
+
+  invept(vm: number): void {
+    this.core.invept(vm);
+  }
+
+  flushAll(): void {
+    this.core.flushAll();
+  }
+
+  counters(): Float64Array {
+    return this.core.counters.slice();
+  }
+
+  unique(): Float64Array {
+    return this.core.unique?.counts() ?? new Float64Array();
+  }
+
+  reuse(): Float64Array {
+    return this.core.reuse?.flat() ?? new Float64Array();
+  }
+
+  saveState(): Float64Array {
+    return saveState(this.core);
+  }
+
+  loadState(state: Float64Array): void {
+    loadState(this.core, state);
+  }
+}
+
+class NativeMachine implements SimulatedHardware {
+  readonly engine = 'native';
+  readonly tier: string;
+  private readonly hardware: NativeHardware;
+
+  constructor(addon: NativeAddon, setup: HardwareSetup) {
+    this.tier = nativeTier(addon);
+    try {
+      this.hardware = new addon.Hardware(this.tier, setup.machine, new Uint32Array(setup.memory), setup.workload);
+    } catch (cause) {
+      throw new NestwalkError('engine.failed', `The native engine could not make the machine: ${(cause as Error).message}.`, {
+        cause,
+      });
+    }
+  }
+
+  loadContext(context: Float64Array): void {
+    this.hardware.loadContext(context);
+  }
+
+  runSynthetic(from: number, count: number): number {
+    return this.hardware.runSynthetic(from, count);
+  }
+
+  runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
+    return this.hardware.runRecorded(pages, words, first, count, index);
+  }
+
+  fault(): Float64Array {
+    const fault = new Float64Array(FAULT_SLOTS);
+    this.hardware.readFault(fault);
+    return fault;
+  }
+
+  invlpg(tag: number, page: number): void {
+    this.hardware.invlpg(tag, page);
+  }
+
+  flushTag(tag: number): void {
+    this.hardware.flushTag(tag);
+  }
+
+  invept(vm: number): void {
+    this.hardware.invept(vm);
+  }
+
+  flushAll(): void {
+    this.hardware.flushAll();
+  }
+
+  counters(): Float64Array {
+    const counters = new Float64Array(COUNTER_SLOTS);
+    this.hardware.readCounters(counters);
+    return counters;
+  }
+
+  unique(): Float64Array {
+    return this.hardware.readUnique();
+  }
+
+  reuse(): Float64Array {
+    return this.hardware.readReuse();
+  }
+
+  saveState(): Float64Array {
+    return this.hardware.saveState();
+  }
+
+  loadState(state: Float64Array): void {
+    this.hardware.loadState(state);
+  }
+}
+
+/**
+ * Makes a machine on the engine chosen.
+ * @throws NestwalkError `engine.failed` when the native engine cannot make it
+ */
+export function createHardware(choice: EngineChoice, setup: HardwareSetup): SimulatedHardware {
+  return choice.engine === 'native' ? new NativeMachine(choice.addon, setup) : new TypeScriptHardware(setup);
+}
+
+/** 128-bit digest (32 hex digits) of a saved state: equal states have equal digests in both engines. */
+export function stateDigest(state: Float64Array): string {
+  const bytes = new Uint8Array(state.buffer, state.byteOffset, state.byteLength);
+  return createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+}

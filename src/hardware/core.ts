@@ -1,0 +1,377 @@
+/**
+ * The core: one access at a time through L1, STLB and the walker; faults end the stream and are retried by the
+ * caller; invalidations from the software. This file is the specification of `native/hardware/core.h`.
+ */
+import {
+  ACCESS_KINDS,
+  CONTEXT,
+  COUNTER,
+  COUNTER_SLOTS,
+  ENTRIES_PER_TABLE,
+  FAULT,
+  FAULT_SLOTS,
+  KIND_SHIFT,
+  MACHINE,
+  NTLB_HOLDS,
+  ROW_GPA,
+  RUN_STATUS,
+} from '../schema.ts';
+import { AccessGenerator, type WorkloadBlock } from './access.ts';
+import { NestedDimension, Physical, Radix, WALK, WalkState, type Probe } from './dimension.ts';
+import { NestedTlb } from './nestedTlb.ts';
+import { ReuseDistances, UniqueEntries } from './observers.ts';
+import { Psc } from './psc.ts';
+import { PteCaches } from './pteCaches.ts';
+import { Pwc } from './pwc.ts';
+import { DIRTY, TlbSide, WRITABLE } from './tlb.ts';
+
+/** Accesses generated at a time. */
+const BATCH = 1024;
+const WRITE = ACCESS_KINDS.indexOf('write');
+const FETCH = ACCESS_KINDS.indexOf('fetch');
+const OFFSET_MASK = (1 << KIND_SHIFT) - 1;
+
+/** The core: hardware state, counters and the way they change. */
+export class Core {
+  readonly counters = new Float64Array(COUNTER_SLOTS);
+  readonly fault = new Float64Array(FAULT_SLOTS);
+  readonly l1d: TlbSide;
+  readonly l1i: TlbSide | undefined;
+  readonly stlb: TlbSide;
+  readonly state: WalkState;
+  /** The guest's (or only) table. */
+  readonly table: Radix;
+  /** The second dimension, under nested paging. */
+  readonly nested: NestedDimension | undefined;
+  readonly unique: UniqueEntries | undefined;
+  readonly reuse: ReuseDistances | undefined;
+  private readonly dataThroughCaches: boolean;
+  private readonly staticRun: boolean;
+  private tag = 0;
+  private readonly vmOfTag = new Map<number, number>();
+  private readonly generator: AccessGenerator | undefined;
+  private readonly pages = new Float64Array(BATCH);
+  private readonly words = new Uint16Array(BATCH);
+  private readonly numbers = new Float64Array(3);
+  /** Result of the walk under way: frame of the page at its size, flags, size, and the frame of the access itself. */
+  private walkFrame = 0;
+  private walkFlags = 0;
+  private walkSize = 0;
+  private dataFrame = 0;
+
+  constructor(machine: Float64Array, memory: SharedArrayBuffer, workload: WorkloadBlock | undefined) {
+    const at = (field: keyof typeof MACHINE): number => machine[MACHINE[field]]!;
+    const seeds = [at('seedLow'), at('seedHigh')] as const;
+    const l1dCount = at('l1dCount');
+    const l1iCount = at('l1iCount');
+    this.l1d = TlbSide.fromBlock(machine, MACHINE.l1d, l1dCount, 0, ...seeds);
+    this.l1i = l1iCount > 0 ? TlbSide.fromBlock(machine, MACHINE.l1i, l1iCount, l1dCount, ...seeds) : undefined;
+    this.stlb = TlbSide.fromBlock(machine, MACHINE.stlb, at('stlbCount'), l1dCount + l1iCount, ...seeds);
+    const pwc = at('pwcEntries') > 0 ? new Pwc(at('pwcEntries'), at('pwcWays'), at('pwcHolds')) : undefined;
+    this.state = new WalkState(new Uint32Array(memory), this.counters, new PteCaches(machine), pwc);
+    const psc = new Psc(machine, MACHINE.psc, at('guestLevels'));
+    if (at('nested') === 1) {
+      const nestedPsc = new Psc(machine, MACHINE.nestedPsc, at('nestedLevels'));
+      const nestedTable = new Radix(at('nestedLevels'), 'nested', nestedPsc, new Physical(), this.state, at('nestedAD') === 1);
+      const tablesOnly = NTLB_HOLDS[at('ntlbHolds')] === 'tables';
+      const ntlb = at('ntlbEntries') > 0 ? new NestedTlb(at('ntlbEntries'), at('ntlbWays'), tablesOnly) : undefined;
+      this.nested = new NestedDimension(nestedTable, ntlb, this.state);
+      this.table = new Radix(at('guestLevels'), 'guest', psc, this.nested, this.state, true);
+    } else {
+      this.table = new Radix(at('guestLevels'), 'only', psc, new Physical(), this.state, true);
+    }
+    this.unique = at('unique') === 1 ? new UniqueEntries() : undefined;
+    this.reuse = at('reuse') === 1 ? new ReuseDistances() : undefined;
+    this.dataThroughCaches = at('dataThroughCaches') === 1;
+    this.staticRun = at('staticRun') === 1;
+    this.generator = workload ? new AccessGenerator(workload) : undefined;
+  }
+
+  /** Attaches an observer of walks, or none. */
+  setProbe(probe: Probe | undefined): void {
+    this.state.probe = probe;
+  }
+
+  /** Loads a context block: what CR3 and the nested root pointer hold, and the zones that the tables live in. */
+  loadContext(context: Float64Array): void {
+    const at = (field: keyof typeof CONTEXT): number => context[CONTEXT[field]]!;
+    this.tag = at('tag');
+    this.vmOfTag.set(this.tag, at('vm'));
+    this.table.root = at('root');
+    this.table.owner = this.tag;
+    this.table.zone = { base: at('guestZoneBase'), frames: at('guestZoneFrames'), word: at('guestZoneWord') };
+    if (this.nested) {
+      const table = this.nested.table;
+      table.root = at('nestedRoot');
+      table.owner = at('vm');
+      table.zone = { base: at('nestedZoneBase'), frames: at('nestedZoneFrames'), word: at('nestedZoneWord') };
+    }
+  }
+
+  /** Runs accesses [from, from + count) of the workload. Returns how many completed; fewer than `count` after a fault. */
+  runSynthetic(from: number, count: number): number {
+    const generator = this.generator!;
+    if (generator.hasRuns && !this.dataThroughCaches) return this.runPages(from, count);
+    for (let done = 0; done < count; done += BATCH) {
+      const batch = Math.min(BATCH, count - done);
+      generator.fill(from + done, batch, this.pages, this.words);
+      const completed = this.runRecorded(this.pages, this.words, 0, batch, from + done);
+      if (completed < batch) return done + completed;
+    }
+    this.fault[FAULT.detail] = RUN_STATUS.indexOf('done');
+    return count;
+  }
+
+  /**
+   * Runs accesses `first … first + count` of a block of recorded accesses; `index` is the stream index of the first.
+   * Returns how many completed.
+   */
+  runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
+    for (let i = 0; i < count; i++) {
+      const status = this.access(pages[first + i]!, words[first + i]!, index + i);
+      if (status !== WALK.done) {
+        this.report(pages[first + i]!, words[first + i]!, index + i, status);
+        return i;
+      }
+    }
+    this.fault[FAULT.detail] = RUN_STATUS.indexOf('done');
+    return count;
+  }
+
+  /**
+   * A workload whose pages repeat back to back: each run of one page takes two accesses through the core. The second
+   * one's hit leaves every policy's state as any further hit would, so the rest are counted as hits like it.
+   */
+  private runPages(from: number, count: number): number {
+    const generator = this.generator!;
+    let done = 0;
+    while (done < count) {
+      const length = generator.nextRun(from + done, count - done);
+      const page = generator.runPage;
+      for (let i = 0; i < Math.min(length, 2); i++) {
+        const status = this.access(page, 0, from + done);
+        if (status !== WALK.done) {
+          this.report(page, 0, from + done, status);
+          return done;
+        }
+        done++;
+      }
+      if (length > 2) done += this.repeat(page, from + done, length - 2);
+    }
+    this.fault[FAULT.detail] = RUN_STATUS.indexOf('done');
+    return count;
+  }
+
+  /** Repeats a read of a page that was just read: as hits at once if it hits in L1, else one by one. */
+  private repeat(page: number, index: number, count: number): number {
+    this.setNumbers(page);
+    if (this.l1d.find(this.numbers, this.tag)) {
+      this.counters[COUNTER.accesses]! += count;
+      this.counters[COUNTER.reads]! += count;
+      this.counters[COUNTER.l1Hits + this.l1d.hitSize]! += count;
+      this.reuse?.recordRepeats(count);
+      return count;
+    }
+    for (let i = 0; i < count; i++) this.access(page, 0, index + i);
+    return count;
+  }
+
+  /** One access: L1, then STLB, then the walk. Nothing of an access that faults is counted but the walk's own events. */
+  private access(page: number, word: number, index: number): number {
+    const counters = this.counters;
+    const numbers = this.numbers;
+    const kind = word >> KIND_SHIFT;
+    const write = kind === WRITE;
+    const instruction = kind === FETCH && this.l1i !== undefined;
+    const l1 = instruction ? this.l1i! : this.l1d;
+    const tag = this.tag;
+    this.setNumbers(page);
+
+    let hitL1 = -1;
+    let hitStlb = -1;
+    let walked = false;
+    if (l1.find(numbers, tag)) {
+      hitL1 = l1.hitSize;
+      const array = l1.hitArray!;
+      const slot = l1.hitSlot;
+      if (!write || array.flags[slot] === (WRITABLE | DIRTY)) {
+        array.cache.promote(slot);
+        this.dataFrame = array.frames[slot]! + offsetFrames(page, hitL1);
+      } else {
+        const status = this.walkForWrite(l1, hitL1, page, index);
+        if (status !== WALK.done) return status;
+        walked = true;
+      }
+    } else if (this.stlb.find(numbers, tag)) {
+      hitStlb = this.stlb.hitSize;
+      const array = this.stlb.hitArray!;
+      const slot = this.stlb.hitSlot;
+      const flags = array.flags[slot]!;
+      if (!write || flags === (WRITABLE | DIRTY)) {
+        array.cache.promote(slot);
+        const frame = array.frames[slot]!;
+        l1.fill(numbers, hitStlb, tag, frame, flags, index);
+        this.dataFrame = frame + offsetFrames(page, hitStlb);
+      } else {
+        const status = this.walkForWrite(l1, hitStlb, page, index);
+        if (status !== WALK.done) return status;
+        walked = true;
+      }
+    } else {
+      const status = this.walk(page, write);
+      if (status !== WALK.done) return status;
+      this.fillTlbs(l1, index);
+      walked = true;
+    }
+
+    counters[COUNTER.accesses]!++;
+    counters[kind === WRITE ? COUNTER.writes : kind === FETCH ? COUNTER.fetches : COUNTER.reads]!++;
+    if (hitL1 >= 0) {
+      counters[(instruction ? COUNTER.l1iHits : COUNTER.l1Hits) + hitL1]!++;
+    } else {
+      counters[instruction ? COUNTER.l1iMisses : COUNTER.l1Misses]!++;
+      if (hitStlb >= 0) counters[COUNTER.stlbHits + hitStlb]!++;
+      else counters[COUNTER.stlbMisses]!++;
+    }
+    if (walked) {
+      counters[COUNTER.walks]!++;
+      if (hitL1 >= 0 || hitStlb >= 0) counters[COUNTER.dirtyWalks]!++;
+      this.unique?.record(this.state.logPositions, this.state.logWords, this.state.logLength);
+    }
+    if (this.dataThroughCaches) {
+      const hpa = this.dataFrame * 4096 + (word & OFFSET_MASK);
+      counters[COUNTER.dataHits + this.state.caches.access(hpa)]!++;
+    }
+    this.reuse?.record(page, tag);
+    return WALK.done;
+  }
+
+  private setNumbers(page: number): void {
+    this.numbers[0] = page;
+    const number = Math.floor(page / ENTRIES_PER_TABLE);
+    this.numbers[1] = number;
+    this.numbers[2] = Math.floor(number / ENTRIES_PER_TABLE);
+  }
+
+  /** A write that hit an entry without the right or the dirty bit: drops the entry, unpromoted, and walks. */
+  private walkForWrite(l1: TlbSide, size: number, page: number, index: number): number {
+    l1.drop(this.numbers, size, this.tag);
+    this.stlb.drop(this.numbers, size, this.tag);
+    const status = this.walk(page, true);
+    if (status === WALK.done) this.fillTlbs(l1, index);
+    return status;
+  }
+
+  private fillTlbs(l1: TlbSide, index: number): void {
+    this.stlb.fill(this.numbers, this.walkSize, this.tag, this.walkFrame, this.walkFlags, index);
+    l1.fill(this.numbers, this.walkSize, this.tag, this.walkFrame, this.walkFlags, index);
+  }
+
+  /** Walks for a page. On a fault drops what the hardware drops and moves the references to `faultRefs`. */
+  private walk(page: number, write: boolean): number {
+    const state = this.state;
+    const table = this.table;
+    state.logLength = 0;
+    let status = table.translate(page, write, 0);
+    let frame = table.frame;
+    let size = table.size;
+    let writable = table.writable;
+    let dirty = table.dirty;
+    if (status === WALK.done && this.nested) {
+      status = this.nested.translate(frame, write, ROW_GPA);
+      frame = this.nested.frame;
+      size = Math.min(size, this.nested.size);
+      writable &&= this.nested.writable;
+      dirty &&= this.nested.dirty || !this.nested.tableReadsAreWrites;
+    }
+    if (status !== WALK.done) {
+      this.drop(page, status);
+      return status;
+    }
+    this.dataFrame = frame;
+    this.walkFrame = frame - offsetFrames(page, size);
+    this.walkSize = size;
+    this.walkFlags = (writable ? WRITABLE : 0) | (dirty ? DIRTY : 0);
+    return status;
+  }
+
+  /** What the hardware drops before it reports a fault (SDM vol. 3A 4.10.4.1, vol. 3C 28.3.3.1). */
+  private drop(page: number, status: number): void {
+    this.state.moveToFaultRefs();
+    this.dropPage(page, this.tag);
+    this.table.psc.dropPage(page, this.tag);
+    if (status === WALK.nestedViolation) {
+      this.counters[COUNTER.nestedViolations]!++;
+      const nested = this.nested!;
+      nested.ntlb?.dropPage(this.state.faultGpaFrame, nested.table.owner);
+      nested.table.psc.dropPage(this.state.faultGpaFrame, nested.table.owner);
+    } else if (status === WALK.guestFault) {
+      this.counters[COUNTER.guestFaults]!++;
+    }
+  }
+
+  private report(page: number, word: number, index: number, status: number): void {
+    const fault = this.fault;
+    fault[FAULT.index] = index;
+    fault[FAULT.page] = page;
+    fault[FAULT.offset] = word & OFFSET_MASK;
+    fault[FAULT.kind] = word >> KIND_SHIFT;
+    fault[FAULT.gpaFrame] = this.state.faultGpaFrame;
+    fault[FAULT.intentWrite] = this.state.faultWrite ? 1 : 0;
+    fault[FAULT.row] = this.state.faultRow;
+    fault[FAULT.detail] = status;
+    if (this.staticRun && status !== WALK.corruptTable) fault[FAULT.detail] = RUN_STATUS.indexOf('notStatic');
+  }
+
+  private dropPage(page: number, tag: number): void {
+    this.setNumbers(page);
+    this.l1d.dropPage(this.numbers, tag);
+    this.l1i?.dropPage(this.numbers, tag);
+    this.stlb.dropPage(this.numbers, tag);
+  }
+
+  /** INVLPG: TLB entries of the tag that cover the page, and all of the tag's paging-structure cache entries. */
+  invlpg(tag: number, page: number): void {
+    this.dropPage(page, tag);
+    this.table.psc.dropOwner(tag);
+    this.state.pwc?.cache.clear();
+  }
+
+  /** CR3 write without PCID, INVVPID: all linear and combined mappings of a tag. */
+  flushTag(tag: number): void {
+    this.l1d.dropTag(tag);
+    this.l1i?.dropTag(tag);
+    this.stlb.dropTag(tag);
+    this.table.psc.dropOwner(tag);
+    this.state.pwc?.cache.clear();
+  }
+
+  /** INVEPT: combined mappings of all tags of a vm, and its guest-physical mappings. A 1-D walk's hardware has only the PWC to empty. */
+  invept(vm: number): void {
+    this.state.pwc?.cache.clear();
+    if (!this.nested) return;
+    for (const [tag, owner] of this.vmOfTag) if (owner === vm) this.flushTag(tag);
+    this.nested.ntlb?.cache.dropOwner(vm);
+    this.nested.table.psc.dropOwner(vm);
+  }
+
+  /** Everything but the PTE caches. */
+  flushAll(): void {
+    this.l1d.clear();
+    this.l1i?.clear();
+    this.stlb.clear();
+    this.table.psc.clear();
+    this.nested?.ntlb?.cache.clear();
+    this.nested?.table.psc.clear();
+    this.state.pwc?.cache.clear();
+  }
+}
+
+/** Offset of a page, in 4 KiB frames, from the start of its page of a size. */
+const offsetFrames = (page: number, size: number): number =>
+  size === 0 ? 0 : page % (size === 1 ? ENTRIES_PER_TABLE : ENTRIES_PER_TABLE ** 2);
+
+/** Assertion beside the fact: walk codes and run status are the same numbers. */
+for (const name of ['done', 'guestFault', 'nestedViolation', 'corruptTable'] as const) {
+  if (WALK[name] !== RUN_STATUS.indexOf(name)) throw new Error('WALK and RUN_STATUS must agree');
+}

@@ -1,0 +1,37 @@
+/**
+ * The data caches as the walker sees them: a list from nearest to farthest, physically addressed, LRU. A miss fills
+ * every nearer level; nothing is invalidated backwards.
+ */
+import { CACHE_SLOTS, MACHINE, REPLACEMENTS } from '../schema.ts';
+import { SetAssoc } from './setAssoc.ts';
+
+/** The PTE caches of a machine. Level `count` is memory. */
+export class PteCaches {
+  readonly caches: SetAssoc[] = [];
+  readonly lineBytes: number[] = [];
+
+  constructor(block: Float64Array) {
+    for (let i = 0; i < block[MACHINE.cacheCount]!; i++) {
+      const [sets, ways, line] = block.subarray(MACHINE.caches + i * CACHE_SLOTS, MACHINE.caches + (i + 1) * CACHE_SLOTS);
+      this.caches.push(new SetAssoc({ sets: sets!, ways: ways!, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 }));
+      this.lineBytes.push(line!);
+    }
+  }
+
+  /** The level that serves a host physical address (bytes; below 2^53): 0 is the nearest, `caches.length` memory. */
+  access(hpa: number): number {
+    const caches = this.caches;
+    for (let level = 0; level < caches.length; level++) {
+      const cache = caches[level]!;
+      const line = Math.floor(hpa / this.lineBytes[level]!);
+      const set = cache.setOf(line);
+      const slot = cache.find(set, line, 0);
+      if (slot >= 0) {
+        cache.promote(slot);
+        return level;
+      }
+      cache.fill(set, line, 0, 0);
+    }
+    return caches.length;
+  }
+}

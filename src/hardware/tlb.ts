@@ -1,0 +1,110 @@
+/**
+ * TLBs: arrays keyed by (tag, page size, virtual page number at that size), grouped in sides (L1 data, L1
+ * instruction, second level). A side has at most one array for each page size.
+ */
+import { ARRAY_SLOTS, PAGE_SIZES } from '../schema.ts';
+import { SetAssoc } from './setAssoc.ts';
+
+/** Payload flag: guest's and nested R/W along the whole path. */
+export const WRITABLE = 1;
+/** Payload flag: a write needs no walk to set D. */
+export const DIRTY = 2;
+
+/** A virtual page at the three sizes: number of the 4 KiB, 2 MiB and 1 GiB page. */
+export type PageNumbers = Float64Array;
+
+/** One TLB array. Payload of a slot: frame (4 KiB frame number of the page's first byte) and flags. */
+export class TlbArray {
+  readonly cache: SetAssoc;
+  /** Page-size indices that it holds, ascending. */
+  readonly sizes: readonly number[];
+  readonly frames: Float64Array;
+  readonly flags: Uint8Array;
+
+  constructor(entries: number, ways: number, sizesMask: number, policy: number, arrayId: number, seedLow: number, seedHigh: number) {
+    this.cache = new SetAssoc({ sets: entries / ways, ways, policy, arrayId, seedLow, seedHigh });
+    this.sizes = PAGE_SIZES.map((_, size) => size).filter((size) => (sizesMask >> size) & 1);
+    this.frames = new Float64Array(entries);
+    this.flags = new Uint8Array(entries);
+  }
+
+  /** The slot of a page of one size, or -1. */
+  find(number: number, size: number, tag: number): number {
+    return this.cache.find(this.cache.setOf(number), keyOf(number, size), tag);
+  }
+
+  /** Fills a page of one size. */
+  fill(number: number, size: number, tag: number, frame: number, flags: number, index: number): void {
+    const slot = this.cache.fill(this.cache.setOf(number), keyOf(number, size), tag, index);
+    this.frames[slot] = frame;
+    this.flags[slot] = flags;
+  }
+}
+
+/** Key of a page: its number at its size, and the size in the low two bits. */
+export const keyOf = (number: number, size: number): number => number * 4 + size;
+
+/** One side of the TLBs. `find` leaves the hit in `hitArray`, `hitSlot`, `hitSize`. */
+export class TlbSide {
+  readonly arrays: readonly TlbArray[];
+  /** The array of each page size, if any. */
+  readonly ofSize: readonly (TlbArray | undefined)[];
+  hitArray: TlbArray | undefined;
+  hitSlot = -1;
+  hitSize = -1;
+
+  constructor(arrays: readonly TlbArray[]) {
+    this.arrays = arrays;
+    this.ofSize = PAGE_SIZES.map((_, size) => arrays.find((array) => array.sizes.includes(size)));
+  }
+
+  /** Reads `count` arrays from a machine block; array ids count on from `firstId`. */
+  static fromBlock(block: Float64Array, at: number, count: number, firstId: number, seedLow: number, seedHigh: number): TlbSide {
+    const arrays: TlbArray[] = [];
+    for (let i = 0; i < count; i++) {
+      const [entries, ways, mask, policy] = block.subarray(at + i * ARRAY_SLOTS, at + (i + 1) * ARRAY_SLOTS);
+      arrays.push(new TlbArray(entries!, ways!, mask!, policy!, firstId + i, seedLow, seedHigh));
+    }
+    return new TlbSide(arrays);
+  }
+
+  /** Looks a page up in every array of the side, in config order, smallest size first. Promotes nothing. */
+  find(numbers: PageNumbers, tag: number): boolean {
+    for (const array of this.arrays) {
+      for (const size of array.sizes) {
+        const slot = array.find(numbers[size]!, size, tag);
+        if (slot >= 0) {
+          this.hitArray = array;
+          this.hitSlot = slot;
+          this.hitSize = size;
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /** Fills the array of a size, where there is one. */
+  fill(numbers: PageNumbers, size: number, tag: number, frame: number, flags: number, index: number): void {
+    this.ofSize[size]?.fill(numbers[size]!, size, tag, frame, flags, index);
+  }
+
+  /** Drops one page of one size. */
+  drop(numbers: PageNumbers, size: number, tag: number): void {
+    const cache = this.ofSize[size]?.cache;
+    cache?.dropKey(cache.setOf(numbers[size]!), keyOf(numbers[size]!, size), tag);
+  }
+
+  /** Drops every entry of a tag that covers a page. */
+  dropPage(numbers: PageNumbers, tag: number): void {
+    for (let size = 0; size < PAGE_SIZES.length; size++) this.drop(numbers, size, tag);
+  }
+
+  dropTag(tag: number): void {
+    for (const array of this.arrays) array.cache.dropOwner(tag);
+  }
+
+  clear(): void {
+    for (const array of this.arrays) array.cache.clear();
+  }
+}
