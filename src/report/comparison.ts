@@ -1,0 +1,87 @@
+/** The square of page sizes as text. */
+import type { Provenance } from '../results/types.ts';
+import type { Comparison, ComparisonCell } from '../run/compare.ts';
+import type { PageSize } from '../schema.ts';
+import { describeWorkload } from './describe.ts';
+import { count, decimal, perCent, ratio } from './format.ts';
+import { numeric, type Style, table, text } from './table.ts';
+import { renderProvenance } from './terminal.ts';
+
+/** Marks what is better than the baseline and what is worse. */
+function marked(value: number | null, style: Style): string {
+  const shown = perCent(value);
+  if (value === null || Math.abs(value - 100) < 0.05) return shown;
+  return value < 100 ? style.good(shown) : style.bad(shown);
+}
+
+function cellsTable(comparison: Comparison, style: Style): string {
+  const rows = comparison.cells.map(({ guestPage, nestedPage, perCent: relative, result }) => [
+    guestPage,
+    nestedPage ?? 'native',
+    count(result.counters.stlbMisses),
+    ratio(result.metrics.missRatio.overall),
+    marked(relative.misses, style),
+    decimal(result.metrics.refsPerWalk.total, 2),
+    decimal(result.metrics.walkCyclesPerAccess.total, 2),
+    marked(relative.walkCyclesPerAccess, style),
+  ]);
+  return table(
+    [
+      text('guest'),
+      text('nested'),
+      numeric('TLB misses'),
+      numeric('miss ratio'),
+      numeric('of base'),
+      numeric('refs/walk'),
+      numeric('walk cycles/access'),
+      numeric('of base'),
+    ],
+    rows,
+    style,
+  );
+}
+
+/** Where the results come from, with the time of all runs together. */
+function provenanceOf({ cells }: Comparison): Provenance {
+  const seconds = cells.reduce((sum, cell) => sum + cell.result.provenance.seconds, 0);
+  const accesses = cells.reduce((sum, cell) => sum + cell.result.counters.accesses, 0);
+  const last = cells[cells.length - 1].result.provenance;
+  return { ...last, seconds, accessesPerSecond: seconds > 0 ? accesses / seconds : 0 };
+}
+
+/** Guest pages across, nested pages down (native first): one value a cell. */
+function square(comparison: Comparison, show: (cell: ComparisonCell) => string, style: Style): string {
+  const at = (guestPage: PageSize, nestedPage: PageSize | undefined): string => {
+    const cell = comparison.cells.find((it) => it.guestPage === guestPage && it.nestedPage === nestedPage);
+    return cell ? show(cell) : '';
+  };
+  const line = (name: string, nestedPage: PageSize | undefined): string[] => [
+    name,
+    ...comparison.guestPages.map((guestPage) => at(guestPage, nestedPage)),
+  ];
+  return table(
+    [text('nested \\ guest'), ...comparison.guestPages.map(numeric)],
+    [line('native', undefined), ...comparison.nestedPages.map((page) => line(page, page))],
+    style,
+  );
+}
+
+/**
+ * A comparison as text: every cell with its misses, references per walk and walk cycles, then the square of walk
+ * cycles in per cent of the baseline.
+ */
+export function renderComparison(comparison: Comparison, style: Style): string {
+  const { guestPage, nestedPage } = comparison.baseline;
+  const last = comparison.cells[comparison.cells.length - 1].result;
+  const machine = last.config.machine.preset ?? 'own machine';
+  return [
+    `${style.strong(describeWorkload(last.config))}\n${machine}; base: ${guestPage} guest pages on ${nestedPage} nested pages`,
+    cellsTable(comparison, style),
+    `${style.strong('Walk cycles per access, per cent of the base')}\n${square(
+      comparison,
+      (cell) => marked(cell.perCent.walkCyclesPerAccess, style),
+      style,
+    )}`,
+    renderProvenance(provenanceOf(comparison), style),
+  ].join('\n\n');
+}

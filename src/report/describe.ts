@@ -1,0 +1,52 @@
+/** A configuration in a few words, for headings. */
+import path from 'node:path';
+import { type ComponentConfig, isTrace, type ResolvedConfig } from '../config/resolved.ts';
+import { bytes, count } from './format.ts';
+
+const PARAMETERS: Partial<Record<ComponentConfig['pattern'], readonly string[]>> = {
+  stride: ['bytes'],
+  zipf: ['theta'],
+  hotcold: ['hot', 'weight'],
+  window: ['pages', 'shift', 'every'],
+  btree: ['fanout', 'levels'],
+};
+
+/** A pattern with its parameters, composites with their parts: `mix(zipf(theta 0.99), stride(bytes 64))`. */
+export function describePattern(component: ComponentConfig): string {
+  const inner =
+    'parts' in component
+      ? component.parts.map(describePattern)
+      : 'of' in component
+        ? [`${component.k} ×`, describePattern(component.of)]
+        : (PARAMETERS[component.pattern] ?? []).map(
+            (name) => `${name} ${(component as unknown as Record<string, unknown>)[name]}`,
+          );
+  if (inner.length === 0) return component.pattern;
+  return `${component.pattern}(${inner.join('of' in component ? ' ' : ', ')})`;
+}
+
+/** Workload, its memory and length: `uniform over 4 GiB, 1,000,000 accesses, seed 1`. */
+export function describeWorkload(config: ResolvedConfig): string {
+  const length = config.accesses === undefined ? 'to its end' : `${count(config.accesses)} accesses`;
+  if (isTrace(config.workload)) {
+    const { trace, format, fetches } = config.workload;
+    return `trace ${path.basename(trace)} (${format}${fetches ? '' : ', without fetches'}), ${length}`;
+  }
+  const memory = config.regions.reduce((sum, region) => sum + region.bytes, 0);
+  return `${describePattern(config.workload)} over ${bytes(memory)}, ${length}, seed ${config.seed}`;
+}
+
+/** Machine, mode and page sizes: `skylake-sp, nested: 4KiB guest pages on 2MiB nested pages, 4 × 4 levels`. */
+export function describeMachine(config: ResolvedConfig): string {
+  const { mode, guestPage, nestedPage, guestLevels, nestedLevels, populate, placement } = config.paging;
+  const machine = config.machine.preset ?? 'own machine';
+  const memory = [
+    ...(populate === 'demand' ? ['demand paging'] : []),
+    ...(placement === 'scattered' ? ['scattered frames'] : []),
+  ].map((part) => `, ${part}`);
+  const tables =
+    mode === 'native'
+      ? `native: ${guestPage} pages, ${guestLevels} levels`
+      : `nested: ${guestPage} guest pages on ${nestedPage} nested pages, ${guestLevels} × ${nestedLevels} levels`;
+  return `${machine}, ${tables}${memory.join('')}`;
+}
