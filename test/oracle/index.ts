@@ -1,0 +1,57 @@
+/**
+ * The oracle: the machine of docs/model.md once more, written to be read beside that page and to be right rather than
+ * fast. It imports nothing from the sources that it checks.
+ */
+
+import { readConfig, type Settings, type TraceAccess, type WholeConfig } from './config.ts';
+import type { Counters } from './counters.ts';
+import { Machine } from './machine.ts';
+import { Software } from './software.ts';
+import { type Access, Workload } from './workload.ts';
+
+export type { TraceAccess, WholeConfig } from './config.ts';
+export type { Counters, Matrix } from './counters.ts';
+export { below, permute, philox, zipfTable } from './workload.ts';
+
+/** The accesses of a trace that the run keeps: fetches as asked, at most `accesses`, checked against the region. */
+function keep(config: WholeConfig, settings: Settings, trace: TraceAccess[]): Access[] {
+  const wanted = trace.filter(({ kind }) => kind !== 'fetch' || config.workload.fetches !== false);
+  return wanted.slice(0, settings.accesses ?? wanted.length).map(({ address, kind }, record) => {
+    if (address < 0n || address >= 2n ** BigInt(11 + 9 * settings.guestLevels)) {
+      throw new Error(`oracle: record ${record} of the trace lies outside its region`);
+    }
+    return { page: Number(address >> 12n), offset: Number(address & 4095n), kind };
+  });
+}
+
+/**
+ * Runs a whole configuration and gives its counters.
+ *
+ * @param trace the accesses of `workload.trace`, already decoded, in order
+ * @throws Error on a configuration that does not fit its address spaces or memories
+ */
+export function oracle(config: WholeConfig, trace?: TraceAccess[]): Counters {
+  const settings = readConfig(config, trace !== undefined);
+  const kept = trace && keep(config, settings, trace);
+  const workload = kept ? undefined : new Workload(settings.workload, settings.regions, settings.seed);
+  const count = kept ? kept.length : settings.accesses;
+  if (count === undefined) throw new Error('oracle: a synthetic workload needs "accesses"');
+  const software = new Software(settings, kept ? kept.map(({ page }) => page) : []);
+  const machine = new Machine(settings, software);
+  for (let index = 0; index < count; index++) {
+    machine.run(index, kept ? kept[index] : workload!.access(index));
+  }
+  return machine.counters;
+}
+
+/** The accesses `from` … `from + count - 1` of a synthetic workload. */
+export function oracleStream(config: WholeConfig, from: number, count: number): TraceAccess[] {
+  const settings = readConfig(config, false);
+  const workload = new Workload(settings.workload, settings.regions, settings.seed);
+  const stream: TraceAccess[] = [];
+  for (let index = from; index < from + count; index++) {
+    const { page, offset, kind } = workload.access(index);
+    stream.push({ address: BigInt(page) * 4096n + BigInt(offset), kind });
+  }
+  return stream;
+}
