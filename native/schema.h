@@ -8,7 +8,7 @@
 namespace nestwalk::schema {
 
 // Digest of the definition; the loader refuses an addon that carries another.
-inline constexpr char kFingerprint[] = "6e18e1da495c3f5c";
+inline constexpr char kFingerprint[] = "c3bd02461b0ba6ad";
 static_assert(sizeof kFingerprint == 17, "16 hexadecimal digits");
 
 // Page sizes: a page-size index is an index into these lists.
@@ -215,8 +215,10 @@ inline constexpr std::size_t kMachinePageBound = 93;
 inline constexpr std::size_t kMachineGuestFrameBound = 94;
 inline constexpr std::size_t kMachineHostFrameBound = 95;
 inline constexpr std::size_t kMachineStaticSize = 96;
-inline constexpr std::size_t kMachineSlots = 97;
-static_assert(kMachineStaticSize + 1 == kMachineSlots, "the last field must end the block");
+inline constexpr std::size_t kMachineGuestLeaf = 97;
+inline constexpr std::size_t kMachineNestedLeaf = 98;
+inline constexpr std::size_t kMachineSlots = 99;
+static_assert(kMachineNestedLeaf + 1 == kMachineSlots, "the last field must end the block");
 
 static_assert(kMachineL1dSlots == kArraysPerSide * kArraySlots);
 static_assert(kMachineL1iSlots == kMachineL1dSlots && kMachineStlbSlots == kMachineL1dSlots);

@@ -167,7 +167,11 @@ export const ARRAY_SLOTS = 4;
 /** Slots of one PTE cache in the machine block: sets, ways, line bytes. */
 export const CACHE_SLOTS = 3;
 
-/** Machine block fields (`Float64Array`): what the engines need to know of a machine and a run. 0 stands for "none". */
+/**
+ * Machine block fields (`Float64Array`): what the engines need to know of a machine and a run. 0 stands for "none".
+ * `staticRun` promises that nothing can fault or change an entry, and that all leaves of a dimension are at one level:
+ * `guestLeaf`, `nestedLeaf`; TLB entries then all have page-size index `staticSize`. Bounds are exclusive.
+ */
 export const MACHINE_FIELDS = [
   ['nested', 1],
   ['guestLevels', 1],
@@ -199,6 +203,8 @@ export const MACHINE_FIELDS = [
   ['guestFrameBound', 1],
   ['hostFrameBound', 1],
   ['staticSize', 1],
+  ['guestLeaf', 1],
+  ['nestedLeaf', 1],
 ] as const satisfies readonly (readonly [string, number])[];
 /** Name of a machine-block field. */
 export type MachineField = (typeof MACHINE_FIELDS)[number][0];

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { renderComparison } from '../src/report/comparison.ts';
-import { bytes, decimal, duration, perCent, rate } from '../src/report/format.ts';
+import { bytes, decimal, duration, fine, mean, perCent, rate, ratio } from '../src/report/format.ts';
 import { COLOURED, numeric, PLAIN, styleFor, table, text, visibleWidth } from '../src/report/table.ts';
 import { renderRun } from '../src/report/terminal.ts';
 import { renderWalk } from '../src/report/walk.ts';
@@ -33,6 +33,16 @@ describe('quantities', () => {
     expect(duration(7500)).toBe('2 h 5 min');
     expect(decimal(1234.5, 2)).toBe('1,234.50');
     expect(perCent(null)).toBe('–');
+    expect([0, 12.345, 0.1, 0.0123, 0.000114].map(fine)).toEqual([
+      '0.00',
+      '12.35',
+      '0.10',
+      '0.012',
+      '0.00011',
+    ]);
+    expect(ratio(0.1234)).toBe('12.34 %');
+    expect(ratio(1e-6)).toBe('0.00010 %');
+    expect([0.0001, 1].map(mean)).toEqual(['<0.001', '1.000']);
   });
 });
 
@@ -198,7 +208,7 @@ describe('a walk', () => {
     expect(report.split('\n')[0]).toBe('0x5123 → GPA 0x123 → HPA 0x7123, 4KiB page, 2 references');
     const lines = tableAt(report, '#').slice(2);
     expect(lines[0]).toMatch(/^1 {2}gL4 nL4 +0x40000000 +0x40001027 +memory +table$/);
-    expect(lines[1]).toMatch(/ntlb +hit +spared 3 references$/);
+    expect(lines[1]).toMatch(/^ +ntlb +spared 3 references$/);
     expect(lines[2]).toMatch(/^2 {2}gL4 g +0x1000 +0x1000 +0x2027 +L2 +table$/);
   });
 

@@ -6,7 +6,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Result, WalkSteps } from '../src/results/types.ts';
 import type { Comparison } from '../src/run/compare.ts';
 
-const MAIN = path.resolve(import.meta.dirname, '../src/cli/main.ts');
+const ROOT = path.resolve(import.meta.dirname, '..');
+const MAIN = path.join(ROOT, 'src/cli/main.ts');
 const TSX = import.meta.resolve('tsx');
 const folder = mkdtempSync(path.join(tmpdir(), 'nestwalk-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -15,19 +16,24 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const env = { ...process.env, NESTWALK_ENGINE: 'ts', NESTWALK_DEBUG: '' };
 const node = (args: readonly string[]): string[] => ['--import', TSX, MAIN, ...args];
 
-/** Runs a command in a folder of its own and waits for it. */
+/** Runs a command and waits for it, but not for ever. */
 function nestwalk(...args: string[]): { code: number | null; out: string; err: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, node(args), {
     encoding: 'utf8',
-    cwd: folder,
+    cwd: ROOT,
     env,
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
   });
   return { code: status, out: stdout, err: stderr };
 }
 
-function file(name: string, content: string | Uint8Array): string {
-  writeFileSync(path.join(folder, name), content);
-  return name;
+/** Where a file of these tests lies. */
+const at = (name: string): string => path.join(folder, name);
+
+function file(name: string, content: string): string {
+  writeFileSync(at(name), content);
+  return at(name);
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
@@ -55,7 +61,15 @@ describe('run', () => {
 
   it('gives the full result as JSON, from a file that flags override', () => {
     file('run.yaml', 'workload: uniform\nfootprint: 8MiB\naccesses: 10\nseed: 3\nmachine: tiny\n');
-    const { code, out, err } = nestwalk('run', 'run.yaml', '--accesses', '2e3', '--json', '--mode', 'nested');
+    const { code, out, err } = nestwalk(
+      'run',
+      at('run.yaml'),
+      '--accesses',
+      '2e3',
+      '--json',
+      '--mode',
+      'nested',
+    );
     expect(err).toBe('');
     expect(code).toBe(0);
     const result = JSON.parse(out) as Result;
@@ -70,7 +84,7 @@ describe('run', () => {
     const first = nestwalk('run', ...SMALL, '--json', '--mode', 'nested');
     const result = JSON.parse(first.out) as Result;
     file('echo.json', JSON.stringify(result.config));
-    const second = JSON.parse(nestwalk('run', 'echo.json', '--json').out) as Result;
+    const second = JSON.parse(nestwalk('run', at('echo.json'), '--json').out) as Result;
     expect(second.counters).toEqual(result.counters);
     expect(second.config).toEqual(result.config);
   });
@@ -132,19 +146,22 @@ describe('walk', () => {
 describe('trace', () => {
   it('converts, tells and dumps', () => {
     file('demo.lackey', LACKEY);
-    expect(nestwalk('trace', 'convert', 'demo.lackey', 'demo.nwt')).toMatchObject({ code: 0, out: '' });
-    const info = nestwalk('trace', 'info', 'demo.nwt');
+    expect(nestwalk('trace', 'convert', at('demo.lackey'), at('demo.nwt'))).toMatchObject({
+      code: 0,
+      out: '',
+    });
+    const info = nestwalk('trace', 'info', at('demo.nwt'));
     expect(info.code).toBe(0);
     expect(info.out).toMatch(/^accesses +5$/m);
-    const dump = nestwalk('trace', 'dump', 'demo.nwt', '--no-fetches', '--from', '1', '--count', '3');
+    const dump = nestwalk('trace', 'dump', at('demo.nwt'), '--no-fetches', '--from', '1', '--count', '3');
     expect(dump.out).toBe('W 0x1ffe008\nR 0x1fff000\nW 0x1fff000\n');
-    const run = nestwalk('run', '--trace', 'demo.nwt', '--json', '--quiet');
+    const run = nestwalk('run', '--trace', at('demo.nwt'), '--json', '--quiet');
     expect((JSON.parse(run.out) as Result).counters).toMatchObject({ reads: 2, writes: 2, fetches: 1 });
   });
 
   it('names the record of a damaged trace', () => {
     file('bad.lackey', `${LACKEY} X 1000,4\n`);
-    const { code, out, err } = nestwalk('run', '--trace', 'bad.lackey');
+    const { code, out, err } = nestwalk('run', '--trace', at('bad.lackey'));
     expect(code).toBe(1);
     expect(out).toBe('');
     expect(err).toMatch(/bad\.lackey.*line 6/s);
@@ -229,8 +246,8 @@ describe('wrong use', () => {
     ['an unknown list', ['list', 'things'], /machines, workloads, patterns/],
     ['an unknown machine', ['list', 'machines', 'tiney'], /did you mean "tiny"/],
     ['two workloads', ['run', '--workload', 'gups', '--trace', 'a.nwt'], /give one/],
-    ['a trace to dump as a workload', ['workload', 'dump', 'trace.yaml'], /nestwalk trace dump/],
-    ['a target of another name', ['trace', 'convert', 'demo.lackey', 'a.txt'], /\.nwt/],
+    ['a trace to dump as a workload', ['workload', 'dump', at('trace.yaml')], /nestwalk trace dump/],
+    ['a target of another name', ['trace', 'convert', at('demo.lackey'), at('a.txt')], /\.nwt/],
   ];
   it.each(cases)('%s: says so, exit code 2', (_, args, expected) => {
     file('trace.yaml', 'workload: {trace: demo.lackey}\nseed: 1\n');
@@ -247,9 +264,10 @@ describe('wrong use', () => {
       'wrong.yaml',
       'workload: gusp\naccesses: 2e6 times\nseed: 1\nmachine: {stlb: [{entries: 8, ways: 3, sizes: [4KiB]}]}\nfoo: 1\n',
     );
-    const { code, err } = nestwalk('run', 'wrong.yaml');
+    const { code, err } = nestwalk('run', at('wrong.yaml'));
     expect(code).toBe(2);
-    for (const line of [1, 2, 4, 5]) expect(err).toMatch(new RegExp(`^ {2}wrong\\.yaml:${line}:\\d+: `, 'm'));
+    for (const line of [1, 2, 4, 5])
+      expect(err).toMatch(new RegExp(`^ {2}\\S*wrong\\.yaml:${line}:\\d+: `, 'm'));
     expect(err).toMatch(/did you mean "gups"/);
     expect(err).toMatch(/^nestwalk: 4 errors/);
   });
@@ -257,7 +275,7 @@ describe('wrong use', () => {
   it('shows a stack trace only on demand', () => {
     const result = spawnSync(process.execPath, node(['run', 'none.yaml']), {
       encoding: 'utf8',
-      cwd: folder,
+      cwd: ROOT,
       env: { ...env, NESTWALK_DEBUG: '1' },
     });
     expect(result.stderr).toMatch(/\n\s+at /);
@@ -268,7 +286,7 @@ describe('the process', () => {
   it('stops within a second of Ctrl-C, with exit code 130 and nothing on stdout', async () => {
     // No seed is given, so that a note tells when the command has begun.
     const long = ['--workload', 'uniform', '--footprint', '64MiB', '--accesses', '1e12'];
-    const child = spawn(process.execPath, node(['run', ...long]), { cwd: folder, env });
+    const child = spawn(process.execPath, node(['run', ...long]), { cwd: ROOT, env });
     let out = '';
     let err = '';
     child.stdout.on('data', (chunk) => {
@@ -295,7 +313,7 @@ describe('the process', () => {
 
   it('ends quietly when the reader has seen enough', () => {
     const command = `"${process.execPath}" --import "${TSX}" "${MAIN}" workload dump gups --count 1e9 --quiet | head -n 1`;
-    const { stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8', cwd: folder, env });
+    const { stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8', cwd: ROOT, env });
     expect(stdout).toMatch(/^[RW] 0x[0-9a-f]+\n$/);
     expect(stderr).toBe('');
   });

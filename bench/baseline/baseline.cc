@@ -335,8 +335,7 @@ class Machine {
         psc_(options.bare, options.full),
         nestedPsc_(options.bare, options.full),
         nestedTlb_(options.bare ? 0 : 64, options.full ? 64 : 4),
-        caches_{LruArray(32 * 1024 / 64, 8), LruArray(1024 * 1024 / 64, 16),
-                LruArray(32 * 1024 * 1024 / 64, 16)} {}
+        caches_{LruArray(32 * 1024 / 64, 8), LruArray(1024 * 1024 / 64, 16), LruArray(32 * 1024 * 1024 / 64, 16)} {}
 
   void access(u64 address) {
     const u64 page = address >> 12;
@@ -450,8 +449,7 @@ void printRow(const char* name, const u64* row, const char* prefix, bool guestCo
 }
 
 void printLevels(const char* name, const u64* values) {
-  std::printf(",\"%s\":{\"2\":%" PRIu64 ",\"3\":%" PRIu64 ",\"4\":%" PRIu64 "}", name, values[2], values[3],
-              values[4]);
+  std::printf(",\"%s\":{\"2\":%" PRIu64 ",\"3\":%" PRIu64 ",\"4\":%" PRIu64 "}", name, values[2], values[3], values[4]);
 }
 
 void printRows(const char* name, const u64* values) {
@@ -522,8 +520,7 @@ int run(const Options& options, Stream stream) {
   }
   Machine machine(options);
   const double seconds = simulate(machine, std::move(stream), options.accesses);
-  std::printf("{\"mode\":\"%s\",\"stream\":\"%s\",\"bytes\":%" PRIu64
-              ",\"seconds\":%.9f,\"accessesPerSecond\":%.1f",
+  std::printf("{\"mode\":\"%s\",\"stream\":\"%s\",\"bytes\":%" PRIu64 ",\"seconds\":%.9f,\"accessesPerSecond\":%.1f",
               options.modeName.c_str(), options.stream.c_str(), options.bytes, seconds,
               static_cast<double>(options.accesses) / seconds);
   std::printf(",\"counters\":");
@@ -540,8 +537,7 @@ u64 parseNumber(const std::string& name, const std::string& text) {
   } catch (const std::exception&) {
     parsed = 0;
   }
-  if (parsed == 0 || parsed != text.size())
-    throw std::invalid_argument(name + " " + text + " is no whole number");
+  if (parsed == 0 || parsed != text.size()) throw std::invalid_argument(name + " " + text + " is no whole number");
   return number;
 }
 
@@ -597,8 +593,7 @@ int dispatch(const Options& options) {
   const u64 pages = options.bytes / 4096;
   if (options.stream == "uniform") return run(options, UniformStream(random, pages));
   if (options.stream == "sequential") return run(options, SequentialStream(options.bytes));
-  if (options.stream == "zipf")
-    return run(options, ZipfStream(random, pages, options.theta, options.clustered));
+  if (options.stream == "zipf") return run(options, ZipfStream(random, pages, options.theta, options.clustered));
   throw std::invalid_argument("--stream is uniform, zipf or sequential");
 }
 

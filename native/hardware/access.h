@@ -262,12 +262,14 @@ class AccessGenerator {
     links_.allocate(link_count + 1);
     ends_.allocate(link_count + 1);
     tables_.allocate(table_count + 1);
-    for (Buffer<std::uint64_t>* scratch : {&choices_, &child_indices_, &distinct_, &distinct_pages_, &slots_,
-                                           &seconds_, &keys_}) {
+    Buffer<std::uint64_t>* const numbers[] = {&choices_, &child_indices_, &distinct_, &distinct_pages_,
+                                              &slots_,   &seconds_,       &keys_};
+    for (Buffer<std::uint64_t>* scratch : numbers) {
       scratch->allocate(kRoom);
       if (scratch->size() == 0) return false;
     }
-    for (Buffer<std::uint32_t>* scratch : {&places_, &lookup_places_, &lookup_levels_, &pending_}) {
+    Buffer<std::uint32_t>* const places[] = {&places_, &lookup_places_, &lookup_levels_, &pending_};
+    for (Buffer<std::uint32_t>* scratch : places) {
       scratch->allocate(kBatch);
       if (scratch->size() == 0) return false;
     }

@@ -15,7 +15,8 @@
 #include "access.h"
 #include "dimension.h"
 #include "observers.h"
-#include "staticTlb.h"
+#include "passArray.h"
+#include "staticWalk.h"
 #include "tlb.h"
 
 namespace nestwalk::NESTWALK_TIER {
@@ -87,6 +88,7 @@ class Core final : public Machine {
     table_.root = at(schema::kContextRoot);
     table_.owner = tag_;
     table_.zone = guest;
+    static_walk_.forget_tables();
     if constexpr (kNested) {
       nested_.table.root = at(schema::kContextNestedRoot);
       nested_.table.owner = vm;
@@ -123,6 +125,7 @@ class Core final : public Machine {
     const std::uint64_t owner = tags_.id(tag);
     drop_page(page, owner);
     table_.psc.drop_owner(owner);
+    if (owner == tag_) static_walk_.guest().clear();
     state_.pwc.clear();
   }
 
@@ -137,6 +140,7 @@ class Core final : public Machine {
       }
       if (nested_.ntlb.present()) nested_.ntlb.drop_owner(id);
       nested_.table.psc.drop_owner(id);
+      if (id == nested_.table.owner) static_walk_.clear();
     }
   }
 
@@ -144,8 +148,9 @@ class Core final : public Machine {
     l1d_.clear();
     l1i_.clear();
     stlb_.clear();
-    if (static_l1_.present()) static_l1_.clear();
-    if (static_stlb_.present()) static_stlb_.clear();
+    static_l1_.clear();
+    static_stlb_.clear();
+    static_walk_.clear();
     table_.psc.clear();
     state_.pwc.clear();
     if constexpr (kNested) {
@@ -195,7 +200,7 @@ class Core final : public Machine {
  private:
   using Table = Radix<kNested ? Role::kGuest : Role::kOnly, Cache>;
 
-  // Makes the static way's TLBs where the run allows them; see staticTlb.h.
+  // Makes the static way's structures where the run allows them; see passArray.h and staticWalk.h.
   void plan_static(const double* machine) {
     if (!static_run_ || data_through_caches_ || observes_reuse_ || has_l1i_) return;
     static_size_ = static_cast<std::uint32_t>(machine[schema::kMachineStaticSize]);
@@ -203,15 +208,15 @@ class Core final : public Machine {
     const double* stlb = array_of_size(machine, schema::kMachineStlb, schema::kMachineStlbCount);
     if (!fits_static(l1) || !fits_static(stlb)) return;
     const auto bound = static_cast<std::uint64_t>(machine[schema::kMachinePageBound]);
-    const unsigned shift = size_shift(static_size_);
-    const bool narrow = (bound >> shift) < ~std::uint32_t{0};
+    const bool narrow = (bound >> size_shift(static_size_)) < ~std::uint32_t{0};
     if (l1 != nullptr) {
-      static_l1_.allocate(static_cast<std::uint32_t>(l1[0]), static_cast<std::uint32_t>(l1[1]), shift, narrow);
+      static_l1_.allocate(static_cast<std::uint32_t>(l1[0]), static_cast<std::uint32_t>(l1[1]), narrow);
     }
     if (stlb != nullptr) {
-      static_stlb_.allocate(static_cast<std::uint32_t>(stlb[0]), static_cast<std::uint32_t>(stlb[1]), shift, narrow);
+      static_stlb_.allocate(static_cast<std::uint32_t>(stlb[0]), static_cast<std::uint32_t>(stlb[1]), narrow);
     }
     static_tlbs_ = true;
+    if constexpr (!kExtras) static_walk_.allocate(machine);
   }
 
   const double* array_of_size(const double* machine, std::size_t side, std::size_t count) const {
@@ -223,8 +228,7 @@ class Core final : public Machine {
   }
 
   static bool fits_static(const double* shape) {
-    return shape == nullptr || (static_cast<int>(shape[3]) == static_cast<int>(schema::Replacement::kLru) &&
-                                static_cast<std::uint32_t>(shape[1]) <= kStaticMaxWays);
+    return shape == nullptr || static_cast<int>(shape[3]) == static_cast<int>(schema::Replacement::kLru);
   }
 
   bool place(TableZone& zone, std::uint64_t word) {
@@ -298,17 +302,17 @@ class Core final : public Machine {
     state_.counters[schema::kCounterFetches] += fetches;
   }
 
-  // One batch of pages through both TLB levels and the walker. Returns n, or fewer when a table broke its promise.
+  // One batch of pages through both TLB levels and the walker. Returns n, or 0 when a table broke its promise.
   std::uint32_t pass_static(const std::uint64_t* pages, std::uint32_t n, std::uint64_t repeats) {
     const std::uint64_t* missed = pages;
     std::uint32_t l1_missed = n;
     if (static_l1_.present()) {
-      l1_missed = static_l1_.pass(pages, n, missed_);
+      l1_missed = pass_tlb(static_l1_, pages, n);
       missed = missed_;
     }
     std::uint32_t stlb_missed = l1_missed;
     if (static_stlb_.present()) {
-      stlb_missed = static_stlb_.pass(missed, l1_missed, missed_);
+      stlb_missed = pass_tlb(static_stlb_, missed, l1_missed);
       missed = missed_;
     }
     state_.counters[schema::kCounterL1Hits + static_size_] += n - l1_missed + repeats;
@@ -316,17 +320,41 @@ class Core final : public Machine {
     state_.counters[schema::kCounterStlbHits + static_size_] += l1_missed - stlb_missed;
     state_.counters[schema::kCounterStlbMisses] += stlb_missed;
     state_.counters[schema::kCounterWalks] += stlb_missed;
+    if (static_walk_.present()) {
+      const Status status = static_walk_.run(missed, stlb_missed, table_.zone, table_.root, state_.counters);
+      return status == Status::kDone ? n : broken_promise(status, missed[0]);
+    }
     for (std::uint32_t i = 0; i < stlb_missed; i++) {
       prefetch(missed, i, stlb_missed);
       const Status status = walk_static(missed[i]);
-      if (status != Status::kDone) [[unlikely]] {
-        status_ = status == Status::kCorruptTable ? status : Status::kNotStatic;
-        fault_page_ = missed[i];
-        fault_word_ = 0;
-        return i < n ? i : n - 1;
-      }
+      if (status != Status::kDone) [[unlikely]] return broken_promise(status, missed[i]);
     }
     return n;
+  }
+
+  // A static run met a table that is corrupt or may change: none of the batch counts as completed.
+  std::uint32_t broken_promise(Status status, std::uint64_t page) {
+    status_ = status == Status::kCorruptTable ? status : Status::kNotStatic;
+    fault_page_ = page;
+    fault_word_ = 0;
+    return 0;
+  }
+
+  // Looks n pages up in order; writes those that missed to `missed_` (which may be `pages`) and returns their number.
+  std::uint32_t pass_tlb(PassArray& tlb, const std::uint64_t* pages, std::uint32_t n) {
+    const unsigned shift = size_shift(static_size_);
+    std::uint32_t out = 0;
+    tlb.pass([&](auto access) {
+      std::uint32_t missed = 0;
+      for (std::uint32_t i = 0; i < n; i++) {
+        const std::uint64_t page = pages[i];
+        const bool hit = access(page >> shift);
+        missed_[missed] = page;
+        missed += !hit;
+      }
+      out = missed;
+    });
+    return out;
   }
 
   void prefetch(const std::uint64_t* missed, std::uint32_t i, std::uint32_t n) {
@@ -538,8 +566,11 @@ class Core final : public Machine {
     l1i_.drop_tag(owner);
     stlb_.drop_tag(owner);
     // Static TLBs keep no tags, because a static run has one.
-    if (owner == tag_ && static_l1_.present()) static_l1_.clear();
-    if (owner == tag_ && static_stlb_.present()) static_stlb_.clear();
+    if (owner == tag_) {
+      static_l1_.clear();
+      static_stlb_.clear();
+      static_walk_.guest().clear();
+    }
     table_.psc.drop_owner(owner);
     state_.pwc.clear();
   }
@@ -557,8 +588,9 @@ class Core final : public Machine {
   TlbSide l1d_;
   TlbSide l1i_;
   TlbSide stlb_;
-  StaticTlb static_l1_;
-  StaticTlb static_stlb_;
+  PassArray static_l1_;
+  PassArray static_stlb_;
+  StaticWalk<kCoreBatch, kNested> static_walk_;
   bool static_tlbs_ = false;
   std::uint32_t static_size_ = 0;
   WalkState state_;

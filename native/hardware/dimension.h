@@ -240,6 +240,16 @@ class Radix {
     }
   }
 
+  // Frame of the table of a level on the way to a page; found without counting anything.
+  std::uint64_t table_of(std::uint64_t page, std::uint32_t level) const {
+    std::uint64_t table = root;
+    for (std::uint32_t k = levels_; k > level && table - zone.base < zone.frames; k--) {
+      const std::uint64_t index = (page >> span_shift(k)) & (schema::kEntriesPerTable - 1);
+      table = frame_of(zone.entries[(table - zone.base) * schema::kEntriesPerTable + index]);
+    }
+    return table;
+  }
+
   // Translates without counting, filling or setting anything. False where the tables have no such page.
   bool resolve(std::uint64_t page, Translation& out) const {
     std::uint32_t level = 0;

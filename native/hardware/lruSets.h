@@ -24,27 +24,29 @@ inline constexpr std::uint64_t kNoKey = ~std::uint64_t{0};
 template <class Key, unsigned kLanes>
 class OrderedSets {
   static_assert(kLanes == 4 || kLanes == 8 || kLanes == 16 || kLanes == 32);
+  using Mask = std::uint32_t;
 
  public:
   void allocate(std::uint32_t sets, std::uint32_t ways) {
     ways_ = ways;
-    way_mask_ = ways == 32 ? ~std::uint32_t{0} : (std::uint32_t{1} << ways) - 1;
+    way_mask_ = ways == 8 * sizeof(Mask) ? ~Mask{0} : (Mask{1} << ways) - 1;
     sets_ = sets;
     keys_.allocate(std::size_t{sets} * kLanes, 0xff);
+#if defined(__AVX2__)
+    alignas(16) std::int32_t lanes[4];
+    for (std::uint32_t i = 0; i < 4; i++) lanes[i] = i < ways ? 0 : -1;
+    beyond_ = _mm_load_si128(reinterpret_cast<const __m128i*>(lanes));
+#endif
   }
 
   // Looks a key up in a set; a hit becomes the most recent, a miss is filled over the least recent.
   bool access(std::uint32_t set, Key key) {
     Key* keys = keys_.data() + std::size_t{set} * kLanes;
+#if defined(__AVX2__)
+    if constexpr (sizeof(Key) == 4 && kLanes == 4) return access_four(keys, key);
+#endif
 #if defined(__AVX512VL__)
-    if constexpr (sizeof(Key) == 4 && kLanes == 4) {
-      const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
-      const __m128i k = _mm_set1_epi32(static_cast<int>(key));
-      const std::uint32_t match = _mm_cmpeq_epi32_mask(v, k) & way_mask_;
-      const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
-      _mm_store_si128(reinterpret_cast<__m128i*>(keys), _mm_mask_alignr_epi32(v, update, v, k, 3));
-      return match != 0;
-    } else if constexpr (sizeof(Key) == 4 && kLanes == 8) {
+    if constexpr (sizeof(Key) == 4 && kLanes == 8) {
       const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
       const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
       const std::uint32_t match = _mm256_cmpeq_epi32_mask(v, k) & way_mask_;
@@ -55,13 +57,13 @@ class OrderedSets {
       const __m512i k = _mm512_set1_epi32(static_cast<int>(key));
       constexpr unsigned kVectors = kLanes / 16;
       __m512i v[kVectors];
-      std::uint32_t match = 0;
+      Mask match = 0;
       for (unsigned i = 0; i < kVectors; i++) {
         v[i] = _mm512_load_si512(keys + 16 * i);
-        match |= std::uint32_t{_mm512_cmpeq_epi32_mask(v[i], k)} << (16 * i);
+        match |= Mask{_mm512_cmpeq_epi32_mask(v[i], k)} << (16 * i);
       }
       match &= way_mask_;
-      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      const Mask update = (match ^ (match - 1)) & way_mask_;
       __m512i before = k;
       for (unsigned i = 0; i < kVectors; i++) {
         const auto mask = static_cast<__mmask16>(update >> (16 * i));
@@ -80,13 +82,13 @@ class OrderedSets {
       const __m512i k = _mm512_set1_epi64(static_cast<long long>(key));
       constexpr unsigned kVectors = kLanes / 8;
       __m512i v[kVectors];
-      std::uint32_t match = 0;
+      Mask match = 0;
       for (unsigned i = 0; i < kVectors; i++) {
         v[i] = _mm512_load_si512(keys + 8 * i);
-        match |= std::uint32_t{_mm512_cmpeq_epi64_mask(v[i], k)} << (8 * i);
+        match |= Mask{_mm512_cmpeq_epi64_mask(v[i], k)} << (8 * i);
       }
       match &= way_mask_;
-      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      const Mask update = (match ^ (match - 1)) & way_mask_;
       __m512i before = k;
       for (unsigned i = 0; i < kVectors; i++) {
         const auto mask = static_cast<__mmask8>(update >> (8 * i));
@@ -96,29 +98,19 @@ class OrderedSets {
       return match != 0;
     }
 #elif defined(__AVX2__)
-    if constexpr (sizeof(Key) == 4 && kLanes == 4) {
-      const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
-      const __m128i k = _mm_set1_epi32(static_cast<int>(key));
-      const std::uint32_t match =
-          static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(v, k)))) & way_mask_;
-      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
-      const __m128i bits = _mm_setr_epi32(1, 2, 4, 8);
-      const __m128i mask = _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32(static_cast<int>(update)), bits), bits);
-      _mm_store_si128(reinterpret_cast<__m128i*>(keys), _mm_blendv_epi8(v, _mm_alignr_epi8(v, k, 12), mask));
-      return match != 0;
-    } else if constexpr (sizeof(Key) == 4) {
+    if constexpr (sizeof(Key) == 4) {
       constexpr unsigned kVectors = kLanes / 8;
       const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
       const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
       const __m256i rotate = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
       __m256i v[kVectors];
-      std::uint32_t match = 0;
+      Mask match = 0;
       for (unsigned i = 0; i < kVectors; i++) {
         v[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys + 8 * i));
-        match |= static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(v[i], k)))) << (8 * i);
+        match |= static_cast<Mask>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(v[i], k)))) << (8 * i);
       }
       match &= way_mask_;
-      const std::uint32_t update = (match ^ (match - 1)) & way_mask_;
+      const Mask update = (match ^ (match - 1)) & way_mask_;
       __m256i before = k;
       for (unsigned i = 0; i < kVectors; i++) {
         const __m256i turned = _mm256_permutevar8x32_epi32(v[i], rotate);
@@ -137,14 +129,40 @@ class OrderedSets {
 #endif
   }
 
+  // Whether a set holds a key. Changes nothing, so that look-ups do not wait for each other.
+  bool holds(std::uint32_t set, Key key) const {
+    const Key* keys = keys_.data() + std::size_t{set} * kLanes;
+    std::uint32_t found = 0;
+    for (unsigned i = 0; i < kLanes; i++) found |= static_cast<std::uint32_t>(keys[i] == key);
+    return found != 0;
+  }
+
   std::uint32_t sets() const { return sets_; }
   std::uint32_t ways() const { return ways_; }
-  // The i-th most recent key of a set; all ones where there is none.
-  Key key(std::uint32_t set, std::uint32_t i) const { return keys_[std::size_t{set} * kLanes + i]; }
-  void set_key(std::uint32_t set, std::uint32_t i, Key key) { keys_[std::size_t{set} * kLanes + i] = key; }
+  // Visits the keys of a set, most recent first.
+  template <class Visit>
+  void visit(std::uint32_t set, Visit visit) const {
+    const Key* keys = keys_.data() + std::size_t{set} * kLanes;
+    for (std::uint32_t i = 0; i < ways_ && keys[i] != static_cast<Key>(kNoKey); i++) visit(keys[i]);
+  }
   void clear() { keys_.fill(0xff); }
 
  private:
+#if defined(__AVX2__)
+  // Few sets are asked for again soon, and then each look-up waits for the last one's keys. So the way from keys to keys is
+  // kept short: without leaving the vector registers, a lane keeps its key where a lane before it matched.
+  bool access_four(Key* keys, Key key) const {
+    const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
+    const __m128i k = _mm_set1_epi32(static_cast<int>(key));
+    const __m128i match = _mm_cmpeq_epi32(v, k);
+    const __m128i before = _mm_or_si128(_mm_or_si128(_mm_slli_si128(match, 4), _mm_slli_si128(match, 8)), _mm_slli_si128(match, 12));
+    // Lanes above the last way always keep theirs, which match nothing.
+    const __m128i moved = _mm_blendv_epi8(_mm_alignr_epi8(v, k, 12), v, beyond_);
+    _mm_store_si128(reinterpret_cast<__m128i*>(keys), _mm_blendv_epi8(moved, v, before));
+    return _mm_testz_si128(match, match) == 0;
+  }
+#endif
+
   bool access_scalar(Key* keys, Key key) {
     Key before = key;
     for (unsigned i = 0; i < ways_; i++) {
@@ -159,7 +177,10 @@ class OrderedSets {
   Buffer<Key> keys_;
   std::uint32_t sets_ = 0;
   std::uint32_t ways_ = 0;
-  std::uint32_t way_mask_ = 0;
+  Mask way_mask_ = 0;
+#if defined(__AVX2__)
+  __m128i beyond_ = {};
+#endif
 };
 
 // Which lanes of `kLanes` 64-bit keys equal a key.
@@ -297,7 +318,8 @@ class WideLru {
     ways_ = ways;
     set_mask_ = sets - 1;
     const std::uint32_t entries = sets * ways;
-    hash_shift_ = 64 - static_cast<unsigned>(std::bit_width(4 * entries - 1));
+    // Small arrays have room for sparse buckets: then a chain is seldom longer than one.
+    hash_shift_ = 64 - static_cast<unsigned>(std::bit_width((entries <= 256 ? 16 : 4) * entries - 1));
     nodes_.allocate(std::size_t{entries});
     heads_.allocate(sets);
     buckets_.allocate(std::size_t{1} << (64 - hash_shift_), 0xff);

@@ -62,11 +62,9 @@ class PteCache {
       hash_.visit(set, [&](std::uint32_t, std::uint64_t key) { visit(key); });
       return;
     }
-    for (std::uint32_t i = 0; i < ways_; i++) {
-      if (layout_ == Layout::kNarrow16 && narrow16_.key(set, i) != kNoNarrow) visit(narrow16_.key(set, i));
-      if (layout_ == Layout::kNarrow32 && narrow32_.key(set, i) != kNoNarrow) visit(narrow32_.key(set, i));
-      if (layout_ == Layout::kWide16 && wide16_.key(set, i) != kNoKey) visit(wide16_.key(set, i));
-    }
+    if (layout_ == Layout::kNarrow16) narrow16_.visit(set, visit);
+    if (layout_ == Layout::kNarrow32) narrow32_.visit(set, visit);
+    if (layout_ == Layout::kWide16) wide16_.visit(set, visit);
   }
 
   void clear() {
@@ -87,7 +85,6 @@ class PteCache {
  private:
   enum class Layout : std::uint8_t { kNarrow16, kWide16, kNarrow32, kHash };
   static constexpr unsigned kNoShift = 64;
-  static constexpr std::uint32_t kNoNarrow = ~std::uint32_t{0};
 
   std::uint32_t set_of(std::uint64_t line) const {
     return power_of_two_ ? static_cast<std::uint32_t>(line) & set_mask_ : static_cast<std::uint32_t>(line % sets_);

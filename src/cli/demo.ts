@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { resolveConfig } from '../config/resolve.ts';
 import { chooseEngine } from '../engine/loader.ts';
 import { renderComparison } from '../report/comparison.ts';
-import { decimal } from '../report/format.ts';
+import { decimal, fine, ratio } from '../report/format.ts';
 import { styleFor } from '../report/table.ts';
 import { type Comparison, type ComparisonCell, compare } from '../run/compare.ts';
 import { note, type ProgressShow, print } from './streams.ts';
@@ -15,7 +15,7 @@ const TRACE_NAME = /\.(nwt|lackey|champsimtrace)(\.(gz|xz|zst))?$/;
 /** Page sizes of the demonstration's square, in both dimensions. */
 const SIZES = ['4KiB', '2MiB'] as const;
 /** Accesses of the synthetic workload, so that either engine needs less than half a minute for its six runs. */
-const SYNTHETIC_ACCESSES = { native: 20_000_000, ts: 1_000_000 } as const;
+const SYNTHETIC_ACCESSES = { native: 10_000_000, ts: 1_000_000 } as const;
 
 /** The shipped trace, or nothing in an installation that has none. */
 function shippedTrace(): string | undefined {
@@ -36,7 +36,7 @@ function explain(comparison: Comparison): string {
   const cell = (guestPage: string, nestedPage?: string) =>
     cellOf(comparison, guestPage, nestedPage).result.metrics;
   const [native, small, large] = [cell('4KiB'), cell('4KiB', '4KiB'), cell('2MiB', '2MiB')];
-  const cycles = (metrics: typeof small): string => decimal(metrics.walkCyclesPerAccess.total, 2);
+  const cycles = (metrics: typeof small): string => fine(metrics.walkCyclesPerAccess.total);
   const times = (more: number, less: number): string =>
     less > 0 ? `${decimal(more / less, 1)} times` : 'beyond measure';
   const [nativeCycles, smallCycles, largeCycles] = [native, small, large].map(
@@ -45,7 +45,7 @@ function explain(comparison: Comparison): string {
   return [
     `A TLB miss costs ${decimal(native.refsPerWalk.total, 2)} references natively, ${decimal(small.refsPerWalk.total, 2)} under nested paging (4 KiB pages in both):`,
     `${cycles(native)} against ${cycles(small)} walk cycles an access, ${times(smallCycles, nativeCycles)} as much.`,
-    `With 2 MiB pages in guest and host the miss ratio goes from ${decimal(100 * small.missRatio.overall, 2)} % to ${decimal(100 * large.missRatio.overall, 2)} %,`,
+    `With 2 MiB pages in guest and host the miss ratio goes from ${ratio(small.missRatio.overall)} to ${ratio(large.missRatio.overall)},`,
     `references per walk to ${decimal(large.refsPerWalk.total, 2)}, walk cycles an access to ${cycles(large)}: ${times(smallCycles, largeCycles)} less.`,
   ].join('\n');
 }

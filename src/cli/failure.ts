@@ -14,10 +14,16 @@ export function exitCodeOf(error: unknown): number {
   return error.code === 'usage' || error.code.startsWith('config.') ? EXIT.usage : EXIT.failed;
 }
 
+/** Errors whose messages say how to mend them, case by case. */
+const OWN_MEND = /^(engine\.|trace\.tool$)/;
+
 /** A configuration's problems one by one, each with its place; any other error as it is, with its mend. */
 function linesOf(error: NestwalkError): string[] {
   const { problems, code, message } = error;
-  if (problems.length === 0) return [`nestwalk: ${message}`, `  (${code}: ${ERRORS[code].mend})`];
+  if (problems.length === 0) {
+    const hint = OWN_MEND.test(code) ? code : `${code}: ${ERRORS[code].mend}`;
+    return [`nestwalk: ${message}`, `  (${hint})`];
+  }
   const many = problems.length === 1 ? '1 error' : `${problems.length} errors`;
   return [
     `nestwalk: ${many} in the configuration; nothing was run`,

@@ -1,15 +1,14 @@
 /** The commands: arguments in, a function of the library called, its result printed. No logic of their own. */
-import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { renderComparison } from '../report/comparison.ts';
 import { styleFor } from '../report/table.ts';
 import { renderRun } from '../report/terminal.ts';
 import { renderWalk } from '../report/walk.ts';
 import { compare } from '../run/compare.ts';
-import { simulate } from '../run/simulate.ts';
-import { walkOnce } from '../run/walkOnce.ts';
-import type { PageSize } from '../schema.ts';
+import { packageVersion, simulate } from '../run/simulate.ts';
+import { type WalkOptions, walkOnce } from '../run/walkOnce.ts';
+import { ACCESS_KINDS, type PageSize } from '../schema.ts';
 import { demo } from './demo.ts';
 import { readAddress, readConfig, walkDefaults } from './input.ts';
 import { addListCommand } from './lists.ts';
@@ -18,6 +17,7 @@ import {
   addRunFlags,
   type ConfigFlags,
   type RunFlags,
+  readCount,
   reader,
   readPageSizes,
 } from './options.ts';
@@ -28,11 +28,6 @@ import { addWorkloadCommands } from './workloads.ts';
 interface Output extends RunFlags {
   json?: boolean;
 }
-
-/** Version of the package, from its package.json two folders up (`src/cli` and `dist/cli` alike). */
-const version = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
-    .version;
 
 const json = (value: unknown): string => JSON.stringify(value, null, 2);
 
@@ -122,6 +117,8 @@ function addWalk(program: Command): void {
       .argument('<address>', 'guest virtual address, e.g. 0x5123', reader(readAddress))
       .argument('[config]', 'configuration file, YAML or JSON'),
   )
+    .addOption(new Option('--kind <kind>', 'what the access does').choices([...ACCESS_KINDS]).default('read'))
+    .option('--warm <count>', 'accesses of the workload to run first, which warm the caches', readCount, 0)
     .option('--json', 'the steps as JSON')
     .option('--quiet', 'no notes')
     .description('one translation, step by step: each reference with its place, addresses, and what answered')
@@ -132,11 +129,11 @@ Without a configuration: a machine without any TLB or walk cache, and 1 GiB of m
 
 Examples:
   nestwalk walk 0x5123
-  nestwalk walk 0x5123 --nested-page 2MiB --machine skylake-sp`,
+  nestwalk walk 0x5123 --nested-page 2MiB --machine skylake-sp --warm 1000`,
     )
-    .action(async (address: number, file: string | undefined, flags: ConfigFlags & Output) => {
+    .action(async (address: number, file: string | undefined, flags: ConfigFlags & Output & WalkOptions) => {
       const config: ResolvedConfig = configOf(file, flags, walkDefaults(address));
-      const walk = await walkOnce(config, address);
+      const walk = await walkOnce(config, address, { kind: flags.kind, warm: flags.warm });
       await print(flags.json ? json(walk) : renderWalk(walk, config, styleFor(process.stdout)));
     });
 }
@@ -161,7 +158,7 @@ export function makeProgram(signal: AbortSignal): Command {
   const program = new Command('nestwalk');
   program
     .description('simulates virtualised address translation: TLBs, nested page walks, walk caches')
-    .version(version())
+    .version(packageVersion())
     .exitOverride()
     .showHelpAfterError('(--help shows the options and an example)')
     .addHelpText(

@@ -78,8 +78,11 @@ export function machineBlock(config: ResolvedConfig, bounds: NumberBounds, isSta
   set('pageBound', bounds.pageBound);
   set('guestFrameBound', bounds.guestFrameBound);
   set('hostFrameBound', bounds.hostFrameBound);
-  const sizes = nested ? [paging.guestPage, paging.nestedPage] : [paging.guestPage];
-  set('staticSize', Math.min(...sizes.map((size) => PAGE_SIZES.indexOf(size))));
+  const guestSize = PAGE_SIZES.indexOf(paging.guestPage);
+  const nestedSize = PAGE_SIZES.indexOf(paging.nestedPage);
+  set('staticSize', nested ? Math.min(guestSize, nestedSize) : guestSize);
+  set('guestLeaf', guestSize + 1);
+  set('nestedLeaf', nestedSize + 1);
   return block;
 }
 

@@ -146,6 +146,7 @@ class Component {
   readonly stream: number;
   readonly basePage: number;
   readonly pages: number;
+  readonly bytes: number;
   readonly writeThreshold: number;
   readonly children: Component[];
   /** Where each child's share of a batch ends, once {@link AccessGenerator} has routed it. */
@@ -168,6 +169,7 @@ class Component {
     this.stream = stream;
     this.basePage = record[COMPONENT.basePage];
     this.pages = record[COMPONENT.pages];
+    this.bytes = this.pages * 4096;
     this.writeThreshold = record[COMPONENT.writeThreshold];
     this.children = Array.from(
       linked(COMPONENT.firstChild, COMPONENT.children),
@@ -385,11 +387,13 @@ export class AccessGenerator {
   }
 
   #leaf(c: Component, level: Level, start: number, count: number, burst: boolean): void {
-    this.#kinds(c, burst ? level.kinds : level.indices, level.words, start, count);
+    const kinds = burst ? level.kinds : level.indices;
+    if (c.pattern === 'stride') {
+      this.#stride(c, level, kinds, start, count);
+      return;
+    }
+    this.#kinds(c, kinds, level.words, start, count);
     switch (c.pattern) {
-      case 'stride':
-        this.#stride(c, level, start, count);
-        return;
       case 'chase':
         this.#chase(c, level, start, count);
         return;
@@ -444,8 +448,10 @@ export class AccessGenerator {
     }
   }
 
-  /** A stride has offsets of its own; only the kinds stay. */
-  #stride(c: Component, level: Level, start: number, count: number): void {
+  /** A stride has offsets of its own; only the kinds are drawn. */
+  #stride(c: Component, level: Level, kinds: Float64Array, start: number, count: number): void {
+    if (c.writeThreshold > 0) this.#kinds(c, kinds, level.words, start, count);
+    else level.words.fill(0, start, start + count);
     for (let k = start; k < start + count; k++) {
       this.#locate(c, level.indices[k]);
       level.pages[k] = c.basePage + this.#page;
@@ -455,12 +461,12 @@ export class AccessGenerator {
 
   /** Page and offset of a stride at an index. A region above 2^53 bytes has addresses that no double holds. */
   #locate(c: Component, index: number): void {
-    if (c.parameter('modulus') <= Number.MAX_SAFE_INTEGER) {
+    if (c.bytes <= Number.MAX_SAFE_INTEGER) {
       c.progression.seek(index);
       this.#offset = c.progression.value % 4096;
       this.#page = (c.progression.value - this.#offset) / 4096;
     } else {
-      const address = (BigInt(index) * BigInt(c.parameter('step'))) % BigInt(c.parameter('modulus'));
+      const address = (BigInt(index) * BigInt(c.parameter('step'))) % BigInt(c.bytes);
       this.#offset = Number(address & 4095n);
       this.#page = Number(address >> 12n);
     }

@@ -2,8 +2,8 @@
 import type { Provenance } from '../results/types.ts';
 import type { Comparison, ComparisonCell } from '../run/compare.ts';
 import type { PageSize } from '../schema.ts';
-import { describeWorkload } from './describe.ts';
-import { count, decimal, perCent, ratio } from './format.ts';
+import { describeHardware, describeWorkload } from './describe.ts';
+import { count, decimal, fine, perCent, ratio } from './format.ts';
 import { numeric, type Style, table, text } from './table.ts';
 import { renderProvenance } from './terminal.ts';
 
@@ -22,7 +22,7 @@ function cellsTable(comparison: Comparison, style: Style): string {
     ratio(result.metrics.missRatio.overall),
     marked(relative.misses, style),
     decimal(result.metrics.refsPerWalk.total, 2),
-    decimal(result.metrics.walkCyclesPerAccess.total, 2),
+    fine(result.metrics.walkCyclesPerAccess.total),
     marked(relative.walkCyclesPerAccess, style),
   ]);
   return table(
@@ -45,8 +45,9 @@ function cellsTable(comparison: Comparison, style: Style): string {
 function provenanceOf({ cells }: Comparison): Provenance {
   const seconds = cells.reduce((sum, cell) => sum + cell.result.provenance.seconds, 0);
   const accesses = cells.reduce((sum, cell) => sum + cell.result.counters.accesses, 0);
+  const prepareSeconds = cells.reduce((sum, cell) => sum + cell.result.provenance.prepareSeconds, 0);
   const last = cells[cells.length - 1].result.provenance;
-  return { ...last, seconds, accessesPerSecond: seconds > 0 ? accesses / seconds : 0 };
+  return { ...last, seconds, prepareSeconds, accessesPerSecond: seconds > 0 ? accesses / seconds : 0 };
 }
 
 /** Guest pages across, nested pages down (native first): one value a cell. */
@@ -73,7 +74,7 @@ function square(comparison: Comparison, show: (cell: ComparisonCell) => string, 
 export function renderComparison(comparison: Comparison, style: Style): string {
   const { guestPage, nestedPage } = comparison.baseline;
   const last = comparison.cells[comparison.cells.length - 1].result;
-  const machine = last.config.machine.preset ?? 'own machine';
+  const machine = describeHardware(last.config.machine);
   return [
     `${style.strong(describeWorkload(last.config))}\n${machine}; base: ${guestPage} guest pages on ${nestedPage} nested pages`,
     cellsTable(comparison, style),

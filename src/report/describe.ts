@@ -1,6 +1,11 @@
 /** A configuration in a few words, for headings. */
 import path from 'node:path';
-import { type ComponentConfig, isTrace, type ResolvedConfig } from '../config/resolved.ts';
+import {
+  type ComponentConfig,
+  isTrace,
+  type MachineConfig,
+  type ResolvedConfig,
+} from '../config/resolved.ts';
 import { bytes, count } from './format.ts';
 
 const PARAMETERS: Partial<Record<ComponentConfig['pattern'], readonly string[]>> = {
@@ -36,10 +41,26 @@ export function describeWorkload(config: ResolvedConfig): string {
   return `${describePattern(config.workload)} over ${bytes(memory)}, ${length}, seed ${config.seed}`;
 }
 
+/** The machine's preset, or what it is without one. */
+export function describeHardware({
+  preset,
+  l1d,
+  l1i,
+  stlb,
+  psc,
+  nestedPsc,
+  ntlb,
+  pwc,
+}: MachineConfig): string {
+  if (preset !== undefined) return preset;
+  const bare = l1d.length === 0 && stlb.length === 0 && !(l1i || psc || nestedPsc || ntlb || pwc);
+  return bare ? 'a machine without TLBs and walk caches' : 'a machine of one’s own';
+}
+
 /** Machine, mode and page sizes: `skylake-sp, nested: 4KiB guest pages on 2MiB nested pages, 4 × 4 levels`. */
 export function describeMachine(config: ResolvedConfig): string {
   const { mode, guestPage, nestedPage, guestLevels, nestedLevels, populate, placement } = config.paging;
-  const machine = config.machine.preset ?? 'own machine';
+  const machine = describeHardware(config.machine);
   const memory = [
     ...(populate === 'demand' ? ['demand paging'] : []),
     ...(placement === 'scattered' ? ['scattered frames'] : []),

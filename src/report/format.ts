@@ -9,11 +9,20 @@ export const count = (value: number): string => GROUPS.format(value);
 export const decimal = (value: number, digits: number): string =>
   value.toLocaleString('en-GB', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** A ratio as per cent, with two decimals: `12.34 %`. */
-export const ratio = (value: number): string => `${decimal(100 * value, 2)} %`;
+/** A quantity with two decimals, or with two significant digits where it is small: `12.34`, `0.012`, `0.00011`. */
+export function fine(value: number): string {
+  const small = value > 0 && value < 0.1;
+  return small ? decimal(value, Math.min(12, 1 - Math.floor(Math.log10(value)))) : decimal(value, 2);
+}
+
+/** A ratio as per cent: `12.34 %`, `0.012 %`. */
+export const ratio = (value: number): string => `${fine(100 * value)} %`;
 
 /** A per cent value, or a dash where there is none. */
 export const perCent = (value: number | null): string => (value === null ? '–' : `${decimal(value, 1)} %`);
+
+/** A mean number of references, with three decimals; what is less than that is not shown as nothing. */
+export const mean = (value: number): string => (value > 0 && value < 0.0005 ? '<0.001' : decimal(value, 3));
 
 const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 

@@ -5,7 +5,7 @@ import { probeCounts } from '../results/metrics.ts';
 import type { Counters, Matrix, Metrics, Provenance, ReachBytes, Result } from '../results/types.ts';
 import { PAGE_SIZES, type PageSize, type Row } from '../schema.ts';
 import { describeMachine, describeWorkload } from './describe.ts';
-import { bytes, count, decimal, duration, rate, ratio } from './format.ts';
+import { bytes, count, duration, fine, mean, rate, ratio } from './format.ts';
 import { facts, numeric, type Style, table, text } from './table.ts';
 
 /** The page size that a TLB entry gets when both dimensions map theirs: the smaller one. */
@@ -49,18 +49,18 @@ function tlbTable(result: Result, style: Style): string {
 
 const split = (values: { guest: number; nested: number; total: number }, nested: boolean): string =>
   nested
-    ? `${decimal(values.total, 2)}  (guest ${decimal(values.guest, 2)}, nested ${decimal(values.nested, 2)})`
-    : decimal(values.total, 2);
+    ? `${fine(values.total)}  (guest ${fine(values.guest)}, nested ${fine(values.nested)})`
+    : fine(values.total);
 
 function walkFacts(counters: Counters, metrics: Metrics, nested: boolean, style: Style): string {
   const stlbCycles = counters.accesses === 0 ? 0 : metrics.stlbHitCycles / counters.accesses;
   const dirty = counters.dirtyWalks > 0 ? ` (${count(counters.dirtyWalks)} to set a dirty bit)` : '';
   const pairs: [string, string][] = [
     ['walks', `${count(counters.walks)}${dirty}`],
-    ['misses per 1000 accesses', decimal(metrics.missesPerThousandAccesses.stlb, 2)],
+    ['misses per 1000 accesses', fine(metrics.missesPerThousandAccesses.stlb)],
     ['references per walk', split(metrics.refsPerWalk, nested)],
     ['walk cycles per access', split(metrics.walkCyclesPerAccess, nested)],
-    ['STLB hit cycles per access', decimal(stlbCycles, 2)],
+    ['STLB hit cycles per access', fine(stlbCycles)],
   ];
   if (counters.guestFaults > 0) pairs.push(['guest page faults', count(counters.guestFaults)]);
   if (counters.nestedViolations > 0) pairs.push(['nested violations', count(counters.nestedViolations)]);
@@ -175,8 +175,10 @@ function servedTable(result: Result, style: Style): string {
 export function renderProvenance(provenance: Provenance, style: Style): string {
   const engine = provenance.engine === 'native' ? `native engine (${provenance.tier})` : 'TypeScript engine';
   const workers = provenance.workers === 1 ? '1 worker' : `${provenance.workers} workers`;
+  const before = provenance.prepareSeconds < 0.1 ? '' : `, ${duration(provenance.prepareSeconds)} to prepare`;
+  const time = `${duration(provenance.seconds)}${before}`;
   return style.faint(
-    `nestwalk ${provenance.version}, ${engine}, ${workers}, ${duration(provenance.seconds)}, ${rate(provenance.accessesPerSecond)}`,
+    `nestwalk ${provenance.version}, ${engine}, ${workers}, ${time}, ${rate(provenance.accessesPerSecond)}`,
   );
 }
 
@@ -229,13 +231,7 @@ export function renderRun(result: Result, style: Style): string {
     walkFacts(counters, metrics, nested, style),
     section(
       'References per walk, by place',
-      renderMatrix(
-        counters.refs,
-        config.paging,
-        style,
-        (value) => decimal(value, 3),
-        Math.max(1, counters.walks),
-      ),
+      renderMatrix(counters.refs, config.paging, style, mean, Math.max(1, counters.walks)),
       style,
     ),
     ...(caches ? [caches] : []),

@@ -43,8 +43,7 @@ function hitLines(walk: WalkSteps, beforeStep: number, nested: boolean, style: S
     .map((hit) => [
       '',
       style.good(hit.structure),
-      ...Array.from({ length: nested ? 3 : 2 }, () => ''),
-      'hit',
+      ...Array.from({ length: nested ? 4 : 3 }, () => ''),
       hit.message,
     ]);
 }

@@ -9,7 +9,7 @@ import type { AccessBlock, ReadOptions } from './block.ts';
 import { addressError, BlockFiller, FETCH, pageBound, READ, WRITE } from './block.ts';
 
 /** Bytes of one record. */
-export const RECORD_BYTES = 64;
+const RECORD_BYTES = 64;
 
 /** Where the addresses stand in a record, in the order in which they count as accesses. */
 const SLOTS: readonly { at: number; kind: number; zeroCounts: boolean }[] = [

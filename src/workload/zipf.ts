@@ -35,7 +35,7 @@ function zipfWeights(pages: number, units: number): Float64Array {
       roots[k] = x;
     }
     // Below the lowest bit that is set, the square roots would be taken for nothing.
-    for (let bit = 23; (fraction & ((2 << bit) - 1)) !== 0; bit--) {
+    for (let bit = 23; bit >= 0 && (fraction & ((2 << bit) - 1)) !== 0; bit--) {
       if ((fraction >>> bit) & 1) {
         for (let k = 0; k < count; k++) {
           roots[k] = Math.sqrt(roots[k]);

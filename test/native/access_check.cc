@@ -1,4 +1,4 @@
-// Prints what the native access generator and Philox give, for test/access.test.ts and test/philox.test.ts to compare.
+// Prints what the native access generator and Philox give, for test/access.test.ts to compare.
 // Compiled once for each tier. Reads commands from standard input, all numbers in decimal:
 //   philox c0 c1 c2 c3 k0 k1                 the four words: computed alone, then over lanes
 //   permute n purpose stream low high count  the images of 0 to count - 1

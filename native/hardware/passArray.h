@@ -1,0 +1,165 @@
+// An lru array of a static run. In such a run nothing can fault, and every entry is writable, dirty and of one size, so an
+// array needs neither payloads nor tags: its keys, in order, are its whole state. A batch can then pass over one structure
+// after the other. Up to 16 ways a look-up has no branch on hit or miss; with more, a hash table beats comparing them all.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "lruSets.h"
+
+namespace nestwalk::NESTWALK_TIER {
+
+// Keys of any number of ways, with the face of OrderedSets.
+class HashedSets {
+ public:
+  void allocate(std::uint32_t sets, std::uint32_t ways) { lru_.allocate(sets, ways); }
+
+  bool access(std::uint32_t set, std::uint64_t key) {
+    const std::int32_t slot = lru_.find(set, key);
+    if (slot < 0) {
+      lru_.fill(set, key);
+      return false;
+    }
+    lru_.promote(slot);
+    return true;
+  }
+
+  template <class Visit>
+  void visit(std::uint32_t set, Visit visit) const {
+    lru_.visit(set, [&](std::uint32_t, std::uint64_t key) { visit(key); });
+  }
+
+  void clear() { lru_.clear(); }
+
+ private:
+  WideLru lru_;
+};
+
+class PassArray {
+ public:
+  // `narrow_keys`: numbers stay below 2^32 - 1.
+  void allocate(std::uint32_t entries, std::uint32_t ways, bool narrow_keys) {
+    present_ = true;
+    sets_ = entries / ways;
+    ways_ = ways;
+    lanes_ = ways <= 4 ? 4 : ways <= 8 ? 8 : ways <= kMostOrderedWays ? 16 : 0;
+    narrow_keys_ = narrow_keys;
+    with(*this, [&]<class Key>(auto& sets, Key) { sets.allocate(sets_, ways_); });
+  }
+
+  bool present() const { return present_; }
+  std::uint32_t sets() const { return sets_; }
+  std::uint32_t ways() const { return ways_; }
+
+  // Calls `use` with a function that looks a number up (a hit becomes the most recent, a miss is filled). The layout is
+  // chosen once a batch, never once an access.
+  template <class Use>
+  void pass(Use use) {
+    with(*this, [&]<class Key>(auto& sets, Key) {
+      const std::uint32_t mask = sets_ - 1;
+      use([&sets, mask](std::uint64_t number) {
+        return sets.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
+      });
+    });
+  }
+
+  // Looks up n numbers (each shifted right first) in order and says for each whether it hit.
+  void look_up(const std::uint64_t* numbers, std::uint32_t n, unsigned shift, std::uint8_t* hits) {
+    with(*this, [&]<class Key>(auto& sets, Key) {
+      const std::uint32_t mask = sets_ - 1;
+      if constexpr (requires { sets.holds(0, Key{}); }) {
+        if (mask == 0) return look_up_single<Key>(sets, numbers, n, shift, hits);
+      }
+      for (std::uint32_t i = 0; i < n; i++) {
+        const std::uint64_t number = numbers[i] >> shift;
+        hits[i] = sets.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
+      }
+    });
+  }
+
+  // Visits the numbers of a set, most recent first.
+  template <class Visit>
+  void visit(std::uint32_t set, Visit visit) const {
+    with(*this, [&]<class Key>(auto& sets, Key) { sets.visit(set, [&](Key key) { visit(std::uint64_t{key}); }); });
+  }
+
+  // Looks up one number: what filling a set from its least to its most recent number takes.
+  void fill(std::uint64_t number) {
+    pass([&](auto access) { access(number); });
+  }
+
+  void clear() {
+    if (present_) with(*this, []<class Key>(auto& sets, Key) { sets.clear(); });
+  }
+
+ private:
+  // Shortest run of hits that is worth reordering for at the end, and how many look-ups go one by one after a miss.
+  static constexpr std::uint32_t kShortRun = 8;
+  static constexpr std::uint32_t kOneByOne = 32;
+
+  // One set: each look-up would wait for the one before. But while all hit, the contents stay and only their order
+  // changes, and of the order only the last one counts.
+  template <class Key, class Sets>
+  static void look_up_single(Sets& sets, const std::uint64_t* numbers, std::uint32_t n, unsigned shift, std::uint8_t* hits) {
+    std::uint32_t i = 0;
+    while (i < n) {
+      std::uint32_t end = i;
+      while (end < n && sets.holds(0, static_cast<Key>(numbers[end] >> shift))) end++;
+      if (end - i >= kShortRun) {
+        reorder<Key>(sets, numbers, i, end, shift);
+        std::memset(hits + i, 1, end - i);
+        i = end;
+      }
+      const std::uint32_t stop = n - i < kOneByOne ? n : i + kOneByOne;
+      for (; i < stop; i++) hits[i] = sets.access(0, static_cast<Key>(numbers[i] >> shift));
+    }
+  }
+
+  // Makes the order what it is after hits on numbers [begin, end): latest first, then those not hit in their old order.
+  template <class Key, class Sets>
+  static void reorder(Sets& sets, const std::uint64_t* numbers, std::uint32_t begin, std::uint32_t end, unsigned shift) {
+    Key latest[kMostOrderedWays];
+    std::uint32_t found = 0;
+    std::uint32_t held = 0;
+    sets.visit(0, [&](Key) { held++; });
+    for (std::uint32_t i = end; i-- > begin && found < held;) {
+      const Key key = static_cast<Key>(numbers[i] >> shift);
+      bool known = false;
+      for (std::uint32_t k = 0; k < found; k++) known |= latest[k] == key;
+      latest[found] = key;
+      found += !known;
+    }
+    for (std::uint32_t k = found; k-- > 0;) sets.access(0, latest[k]);
+  }
+
+  // Calls `use` with the layout in use and a value of its key's type.
+  template <class Self, class Use>
+  static void with(Self& self, Use use) {
+    if (self.lanes_ == 0) return use(self.hashed_, std::uint64_t{});
+    if (self.narrow_keys_) {
+      if (self.lanes_ == 4) return use(self.narrow4_, std::uint32_t{});
+      if (self.lanes_ == 8) return use(self.narrow8_, std::uint32_t{});
+      return use(self.narrow16_, std::uint32_t{});
+    }
+    if (self.lanes_ == 4) return use(self.wide4_, std::uint64_t{});
+    return use(self.wide16_, std::uint64_t{});
+  }
+
+  // Ways that are kept in order in the set itself.
+  static constexpr std::uint32_t kMostOrderedWays = 16;
+
+  bool present_ = false;
+  bool narrow_keys_ = false;
+  unsigned lanes_ = 0;  // 0: hashed.
+  std::uint32_t sets_ = 0;
+  std::uint32_t ways_ = 0;
+  OrderedSets<std::uint32_t, 4> narrow4_;
+  OrderedSets<std::uint32_t, 8> narrow8_;
+  OrderedSets<std::uint32_t, 16> narrow16_;
+  OrderedSets<std::uint64_t, 4> wide4_;
+  OrderedSets<std::uint64_t, 16> wide16_;
+  HashedSets hashed_;
+};
+
+}  // namespace nestwalk::NESTWALK_TIER

@@ -1,0 +1,339 @@
+// The walks of a static run whose walk caches are PSCs, nested PSCs and a nested TLB only. Each of these caches sees a
+// stream of its own that depends on no walk's result but the guest's frames:
+//
+// - PSC[k] sees, in order, the walks that missed PSC[2] … PSC[k-1]: it is probed by them alone, and each of them fills it
+//   unless it hits. So walks pass over PSC[2], the misses over PSC[3], and so on; what is left after level k are the walks
+//   that read an entry at level k.
+// - The nested TLB sees the translations that walks ask for, walk by walk: guest tables whose host address no PSC gave,
+//   from the top, then the data page. Nested PSCs see what the nested TLB missed, filtered level by level as above.
+//
+// Levels at and below the leaf have no non-leaf entries: their PSCs are never filled and always miss.
+#pragma once
+
+#include <cstdint>
+
+#include "../schema.h"
+#include "dimension.h"
+#include "passArray.h"
+
+namespace nestwalk::NESTWALK_TIER {
+
+// The PSCs of one dimension, as passes.
+class StaticPsc {
+ public:
+  void allocate(const double* shapes, std::uint32_t table_levels, std::uint32_t leaf_level, std::uint64_t page_bound) {
+    levels_ = table_levels;
+    leaf_ = leaf_level;
+    for (std::uint32_t k = 2; k <= table_levels; k++) {
+      const auto entries = static_cast<std::uint32_t>(shapes[2 * (k - 2)]);
+      const auto ways = static_cast<std::uint32_t>(shapes[2 * (k - 2) + 1]);
+      if (entries == 0) continue;
+      arrays_[k].allocate(entries, ways, psc_number(page_bound, k) < ~std::uint32_t{0});
+    }
+  }
+
+  std::uint32_t levels() const { return levels_; }
+  std::uint32_t leaf() const { return leaf_; }
+  PassArray& array(std::uint32_t k) { return arrays_[k]; }
+  // Whether level k has a cache that can hold anything.
+  bool holds(std::uint32_t k) const { return k > leaf_ && arrays_[k].present(); }
+  bool holds_any() const {
+    for (std::uint32_t k = 2; k <= levels_; k++) {
+      if (holds(k)) return true;
+    }
+    return false;
+  }
+
+  void clear() {
+    for (PassArray& array : arrays_) array.clear();
+  }
+
+ private:
+  std::uint32_t levels_ = 0;
+  std::uint32_t leaf_ = 0;
+  PassArray arrays_[schema::kMaxTableLevels + 1];
+};
+
+template <std::uint32_t kWalks, bool kNested>
+class StaticWalk {
+ public:
+  // Takes the geometry from a machine block.
+  void allocate(const double* machine) {
+    const auto at = [machine](std::size_t slot) { return static_cast<std::uint32_t>(machine[slot]); };
+    guest_.allocate(machine + schema::kMachinePsc, at(schema::kMachineGuestLevels), at(schema::kMachineGuestLeaf),
+                    static_cast<std::uint64_t>(machine[schema::kMachinePageBound]));
+    if constexpr (kNested) {
+      const auto frames = static_cast<std::uint64_t>(machine[schema::kMachineGuestFrameBound]);
+      const std::uint32_t leaf = at(schema::kMachineNestedLeaf);
+      nested_.allocate(machine + schema::kMachineNestedPsc, at(schema::kMachineNestedLevels), leaf, frames);
+      const std::uint32_t ways = at(schema::kMachineNtlbWays);
+      nested_shift_ = span_shift(leaf);
+      if (at(schema::kMachineNtlbEntries) > 0) {
+        ntlb_.allocate(at(schema::kMachineNtlbEntries), ways, frames >> nested_shift_ < ~std::uint32_t{0});
+        tables_only_ = static_cast<schema::NtlbHolds>(at(schema::kMachineNtlbHolds)) == schema::NtlbHolds::kTables;
+      }
+      // What nothing remembers need not be known: the references follow from the number of walks.
+      needs_frames_ = ntlb_.present() || nested_.holds_any();
+    }
+    present_ = true;
+  }
+
+  bool present() const { return present_; }
+  StaticPsc& guest() { return guest_; }
+  StaticPsc& nested() { return nested_; }
+  PassArray& ntlb() { return ntlb_; }
+  std::uint32_t nested_shift() const { return nested_shift_; }
+
+  // Walks for n pages (n <= kWalks). `zone` and `root` are the guest's (or only) table.
+  Status run(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root, std::uint64_t* counters) {
+    pass_guest(pages, n, counters);
+    if constexpr (kNested) {
+      if (!needs_frames_) {
+        count_nested_rows(n, counters);
+        return Status::kDone;
+      }
+      std::uint32_t calls = 0;
+      const Status status = translations(pages, n, zone, root, calls);
+      if (status != Status::kDone) return status;
+      pass_nested(calls, counters);
+    }
+    return Status::kDone;
+  }
+
+  void clear() {
+    guest_.clear();
+    nested_.clear();
+    ntlb_.clear();
+  }
+
+  // Tables were loaded that nothing is known of.
+  void forget_tables() {
+    for (Known& known : known_) known = {};
+  }
+
+ private:
+  static constexpr std::uint32_t kCalls = kWalks * (schema::kMaxTableLevels + 1);
+
+  // PSC by PSC; leaves in `start_` the level whose PSC hit, and counts hits and the table's references.
+  void pass_guest(const std::uint64_t* pages, std::uint32_t n, std::uint64_t* counters) {
+    const std::uint32_t levels = guest_.levels();
+    const std::uint64_t* numbers = pages;
+    std::uint32_t left = n;
+    // As if a level above the root's had hit: then not even the root's host address is known.
+    if constexpr (kNested) std::memset(start_, static_cast<int>(levels + 2), n);
+    for (std::uint32_t k = 1; k <= levels; k++) {
+      if (k >= 2 && guest_.holds(k)) {
+        guest_.array(k).look_up(numbers, left, span_shift(k), hits_);
+        const bool first = numbers == pages;
+        std::uint32_t out = 0;
+        for (std::uint32_t i = 0; i < left; i++) {
+          if constexpr (kNested) {
+            const std::uint32_t walk = first ? i : walks_[i];
+            start_[walk] = hits_[i] ? static_cast<std::uint8_t>(k) : start_[walk];
+            walks_[out] = static_cast<std::uint16_t>(walk);
+          }
+          frames_[out] = numbers[i];
+          out += !hits_[i];
+        }
+        numbers = frames_;
+        counters[schema::kCounterPscHits + k - 2] += left - out;
+        left = out;
+      }
+      left_[k] = left;
+      if (k < guest_.leaf()) continue;
+      const std::size_t position = kNested ? schema::row_of_guest_level(k) * schema::kColumns + schema::kColumnG
+                                           : schema::kRowPt * schema::kColumns + schema::column_of_level(k);
+      counters[schema::kCounterRefs + position] += k == guest_.leaf() ? n : left;
+    }
+  }
+
+  // Without any cache of the second dimension: each translation reads every level of the nested table.
+  void count_nested_rows(std::uint32_t n, std::uint64_t* counters) {
+    const auto add = [&](std::size_t row, std::uint64_t count) {
+      for (std::uint32_t level = nested_.leaf(); level <= nested_.levels(); level++) {
+        counters[schema::kCounterRefs + row * schema::kColumns + schema::column_of_level(level)] += count;
+      }
+    };
+    // The table of level k is translated by walks that began above it: those that missed every PSC up to k+1.
+    for (std::uint32_t k = guest_.leaf(); k <= guest_.levels(); k++) {
+      add(schema::row_of_guest_level(k), k == guest_.levels() ? left_[k] : left_[k + 1]);
+    }
+    add(schema::kRowGpa, n);
+  }
+
+  // Reads the guest's tables for the frames that walks translate, walk by walk, tables from the top, then the data page.
+  Status translations(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root,
+                      std::uint32_t& calls) {
+    const std::uint32_t leaf = guest_.leaf();
+    // First down to the leaf's table, whose line is fetched while others are descended to.
+    for (std::uint32_t i = 0; i < n; i++) {
+      std::uint64_t table = 0;
+      if (!descend(pages[i], zone, root, table)) [[unlikely]] return Status::kCorruptTable;
+      const std::uint64_t index = (pages[i] >> span_shift(leaf)) & (schema::kEntriesPerTable - 1);
+      leaf_tables_[i] = table;
+      leaves_[i] = zone.entries + (table - zone.base) * schema::kEntriesPerTable + index;
+      __builtin_prefetch(leaves_[i]);
+    }
+    const auto leaf_row = static_cast<std::uint8_t>(schema::row_of_guest_level(leaf));
+    std::uint32_t out = 0;
+    std::uint64_t all = ~std::uint64_t{0};
+    for (std::uint32_t i = 0; i < n; i++) {
+      // A PSC hit at level k gives the host address of the table at level k-1; those below must be asked for.
+      const std::uint32_t start = start_[i];
+      if (start > leaf + 2) [[unlikely]] out = upper_tables(pages[i], start, zone, root, out);
+      frames_[out] = leaf_tables_[i];
+      rows_[out] = leaf_row;
+      out += leaf + 1 < start;
+      const std::uint64_t entry = *leaves_[i];
+      all &= entry;
+      frames_[out] = frame_in_leaf(entry, leaf, pages[i]);
+      rows_[out] = static_cast<std::uint8_t>(schema::kRowGpa);
+      out++;
+    }
+    calls = out;
+    constexpr std::uint64_t kNeeded =
+        schema::kEntryPresent | schema::kEntryAccessed | schema::kEntryDirty | schema::kEntryWritable;
+    return (all & kNeeded) == kNeeded ? Status::kDone : Status::kNotStatic;
+  }
+
+  // The leaf's table of a page. What one entry of level 3 leads to is remembered, because few such regions are in use.
+  bool descend(std::uint64_t page, const TableZone& zone, std::uint64_t root, std::uint64_t& table) {
+    const std::uint32_t leaf = guest_.leaf();
+    std::uint32_t level = guest_.levels();
+    table = root;
+    Known& known = known_[(page >> kKnownShift) & (kKnown - 1)];
+    const bool remembers = level > 2 && leaf < 3;
+    if (remembers && known.region == page >> kKnownShift) {
+      table = known.table;
+      level = 2;
+    }
+    for (; level > leaf; level--) {
+      const std::uint64_t position = table - zone.base;
+      if (position >= zone.frames) return false;
+      if (level == 2 && remembers) known = {page >> kKnownShift, table};
+      const std::uint64_t index = (page >> span_shift(level)) & (schema::kEntriesPerTable - 1);
+      table = frame_of(zone.entries[position * schema::kEntriesPerTable + index]);
+    }
+    return table - zone.base < zone.frames;
+  }
+
+  // Translations of the tables above the leaf's that a walk asks for; returns the new number of translations.
+  std::uint32_t upper_tables(std::uint64_t page, std::uint32_t start, const TableZone& zone, std::uint64_t root,
+                             std::uint32_t out) {
+    std::uint64_t table = root;
+    for (std::uint32_t level = guest_.levels(); level > guest_.leaf(); level--) {
+      frames_[out] = table;
+      rows_[out] = static_cast<std::uint8_t>(schema::row_of_guest_level(level));
+      out += level + 1 < start;
+      const std::uint64_t index = (page >> span_shift(level)) & (schema::kEntriesPerTable - 1);
+      table = frame_of(zone.entries[(table - zone.base) * schema::kEntriesPerTable + index]);
+    }
+    return out;
+  }
+
+  // The nested TLB, then the nested PSCs, over the translations.
+  void pass_nested(std::uint32_t calls, std::uint64_t* counters) {
+    std::uint32_t left = calls;
+    if (ntlb_.present()) {
+      std::uint64_t before[schema::kRows];
+      std::uint64_t after[schema::kRows];
+      count_rows(left, before);
+      if (tables_only_) {
+        left = pass_tables_only(left);
+      } else {
+        ntlb_.look_up(frames_, left, nested_shift_, hits_);
+        left = keep_misses(left);
+      }
+      count_rows(left, after);
+      for (std::size_t row = 0; row < schema::kRows; row++) {
+        if (tables_only_ && row == schema::kRowGpa) continue;
+        counters[schema::kCounterNtlbHits + row] += before[row] - after[row];
+        counters[schema::kCounterNtlbMisses + row] += after[row];
+      }
+    }
+    // The leaf is read by every walk, a level above by those that missed the PSCs up to it.
+    count_references(nested_.leaf(), left, counters);
+    for (std::uint32_t k = 2; k <= nested_.levels(); k++) {
+      if (nested_.holds(k)) {
+        nested_.array(k).look_up(frames_, left, span_shift(k), hits_);
+        const std::uint32_t out = keep_misses(left);
+        counters[schema::kCounterNestedPscHits + k - 2] += left - out;
+        left = out;
+      }
+      if (k > nested_.leaf()) count_references(k, left, counters);
+    }
+  }
+
+  // Keeps of the first n translations those that `hits_` says missed.
+  std::uint32_t keep_misses(std::uint32_t n) {
+    std::uint32_t out = 0;
+    for (std::uint32_t i = 0; i < n; i++) {
+      const bool hit = hits_[i] != 0;
+      frames_[out] = frames_[i];
+      rows_[out] = rows_[i];
+      out += !hit;
+    }
+    return out;
+  }
+
+  // A nested TLB that holds tables only: data pages pass it by.
+  std::uint32_t pass_tables_only(std::uint32_t n) {
+    std::uint32_t out = 0;
+    ntlb_.pass([&](auto access) {
+      for (std::uint32_t i = 0; i < n; i++) {
+        const std::uint64_t frame = frames_[i];
+        const std::uint8_t row = rows_[i];
+        const bool hit = row != schema::kRowGpa && access(frame >> nested_shift_);
+        frames_[out] = frame;
+        rows_[out] = row;
+        out += !hit;
+      }
+    });
+    return out;
+  }
+
+  // How many of the first n translations are of each row.
+  void count_rows(std::uint32_t n, std::uint64_t* by_row) const {
+    for (std::size_t row = 0; row < schema::kRows; row++) {
+      std::uint32_t count = 0;
+      for (std::uint32_t i = 0; i < n; i++) count += rows_[i] == row;
+      by_row[row] = count;
+    }
+  }
+
+  void count_references(std::uint32_t level, std::uint32_t n, std::uint64_t* counters) const {
+    std::uint64_t by_row[schema::kRows];
+    count_rows(n, by_row);
+    for (std::size_t row = 0; row < schema::kRows; row++) {
+      counters[schema::kCounterRefs + row * schema::kColumns + schema::column_of_level(level)] += by_row[row];
+    }
+  }
+
+  // Regions whose level-2 table is remembered: what an entry of level 3 covers.
+  static constexpr unsigned kKnownShift = 18;
+  static constexpr std::uint32_t kKnown = 64;
+  struct Known {
+    std::uint64_t region = ~std::uint64_t{0};
+    std::uint64_t table = 0;
+  };
+
+  bool present_ = false;
+  bool tables_only_ = false;
+  bool needs_frames_ = false;
+  unsigned nested_shift_ = 0;
+  StaticPsc guest_;
+  StaticPsc nested_;
+  PassArray ntlb_;
+  std::uint32_t left_[schema::kMaxTableLevels + 2] = {};
+  Known known_[kKnown];
+  std::uint16_t walks_[kWalks + 1];
+  std::uint8_t start_[kWalks];
+  std::uint8_t hits_[kCalls + 1];
+  std::uint64_t leaf_tables_[kWalks];
+  const std::uint64_t* leaves_[kWalks];
+  std::uint64_t frames_[kCalls + 1];
+  std::uint8_t rows_[kCalls + 1];
+  static_assert(kWalks <= 65536, "a walk's number fits 16 bits");
+};
+
+}  // namespace nestwalk::NESTWALK_TIER
