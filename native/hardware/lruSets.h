@@ -40,8 +40,20 @@ class OrderedSets {
   }
 
   // Looks a key up in a set; a hit becomes the most recent, a miss is filled over the least recent.
-  bool access(std::uint32_t set, Key key) {
-    Key* keys = keys_.data() + std::size_t{set} * kLanes;
+  bool access(std::uint32_t set, Key key) { return handle().access(set, key); }
+
+  // What a loop of look-ups works with: copies of what stays the same, so that stores between look-ups cannot change it in
+  // the compiler's eyes.
+  struct Handle {
+    Key* first;
+    std::uint32_t ways_;
+    Mask way_mask_;
+#if defined(__AVX2__)
+    __m128i beyond_;
+#endif
+
+  bool access(std::uint32_t set, Key key) const {
+    Key* keys = first + std::size_t{set} * kLanes;
 #if defined(__AVX2__)
     if constexpr (sizeof(Key) == 4 && kLanes == 4) return access_four(keys, key);
 #endif
@@ -129,6 +141,47 @@ class OrderedSets {
 #endif
   }
 
+   private:
+#if defined(__AVX2__)
+    // Few sets are asked for again soon, and then each look-up waits for the last one's keys. So the way from keys to keys
+    // is kept short: without leaving the vector registers, a lane keeps its key where a lane before it matched.
+    bool access_four(Key* keys, Key key) const {
+      const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
+      const __m128i k = _mm_set1_epi32(static_cast<int>(key));
+      const __m128i match = _mm_cmpeq_epi32(v, k);
+      const __m128i before =
+          _mm_or_si128(_mm_or_si128(_mm_slli_si128(match, 4), _mm_slli_si128(match, 8)), _mm_slli_si128(match, 12));
+      // Lanes above the last way always keep theirs, which match nothing. Bitwise, because blends become mask registers.
+      const __m128i moved = choose(beyond_, v, _mm_alignr_epi8(v, k, 12));
+      _mm_store_si128(reinterpret_cast<__m128i*>(keys), choose(before, v, moved));
+      return _mm_testz_si128(match, match) == 0;
+    }
+
+    static __m128i choose(__m128i mask, __m128i yes, __m128i no) {
+      return _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no));
+    }
+#endif
+
+    bool access_scalar(Key* keys, Key key) const {
+      Key before = key;
+      for (unsigned i = 0; i < ways_; i++) {
+        const Key current = keys[i];
+        keys[i] = before;
+        if (current == key) return true;
+        before = current;
+      }
+      return false;
+    }
+  };
+
+  Handle handle() {
+#if defined(__AVX2__)
+    return {keys_.data(), ways_, way_mask_, beyond_};
+#else
+    return {keys_.data(), ways_, way_mask_};
+#endif
+  }
+
   // Whether a set holds a key. Changes nothing, so that look-ups do not wait for each other.
   bool holds(std::uint32_t set, Key key) const {
     const Key* keys = keys_.data() + std::size_t{set} * kLanes;
@@ -148,32 +201,6 @@ class OrderedSets {
   void clear() { keys_.fill(0xff); }
 
  private:
-#if defined(__AVX2__)
-  // Few sets are asked for again soon, and then each look-up waits for the last one's keys. So the way from keys to keys is
-  // kept short: without leaving the vector registers, a lane keeps its key where a lane before it matched.
-  bool access_four(Key* keys, Key key) const {
-    const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
-    const __m128i k = _mm_set1_epi32(static_cast<int>(key));
-    const __m128i match = _mm_cmpeq_epi32(v, k);
-    const __m128i before = _mm_or_si128(_mm_or_si128(_mm_slli_si128(match, 4), _mm_slli_si128(match, 8)), _mm_slli_si128(match, 12));
-    // Lanes above the last way always keep theirs, which match nothing.
-    const __m128i moved = _mm_blendv_epi8(_mm_alignr_epi8(v, k, 12), v, beyond_);
-    _mm_store_si128(reinterpret_cast<__m128i*>(keys), _mm_blendv_epi8(moved, v, before));
-    return _mm_testz_si128(match, match) == 0;
-  }
-#endif
-
-  bool access_scalar(Key* keys, Key key) {
-    Key before = key;
-    for (unsigned i = 0; i < ways_; i++) {
-      const Key current = keys[i];
-      keys[i] = before;
-      if (current == key) return true;
-      before = current;
-    }
-    return false;
-  }
-
   Buffer<Key> keys_;
   std::uint32_t sets_ = 0;
   std::uint32_t ways_ = 0;

@@ -25,6 +25,8 @@ class HashedSets {
     return true;
   }
 
+  HashedSets& handle() { return *this; }
+
   template <class Visit>
   void visit(std::uint32_t set, Visit visit) const {
     lru_.visit(set, [&](std::uint32_t, std::uint64_t key) { visit(key); });
@@ -58,8 +60,9 @@ class PassArray {
   void pass(Use use) {
     with(*this, [&]<class Key>(auto& sets, Key) {
       const std::uint32_t mask = sets_ - 1;
-      use([&sets, mask](std::uint64_t number) {
-        return sets.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
+      auto&& handle = sets.handle();
+      use([&handle, mask](std::uint64_t number) {
+        return handle.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
       });
     });
   }
@@ -71,9 +74,10 @@ class PassArray {
       if constexpr (requires { sets.holds(0, Key{}); }) {
         if (mask == 0) return look_up_single<Key>(sets, numbers, n, shift, hits);
       }
+      auto&& handle = sets.handle();
       for (std::uint32_t i = 0; i < n; i++) {
         const std::uint64_t number = numbers[i] >> shift;
-        hits[i] = sets.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
+        hits[i] = handle.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
       }
     });
   }
@@ -102,6 +106,7 @@ class PassArray {
   // changes, and of the order only the last one counts.
   template <class Key, class Sets>
   static void look_up_single(Sets& sets, const std::uint64_t* numbers, std::uint32_t n, unsigned shift, std::uint8_t* hits) {
+    auto&& handle = sets.handle();
     std::uint32_t i = 0;
     while (i < n) {
       std::uint32_t end = i;
@@ -112,7 +117,7 @@ class PassArray {
         i = end;
       }
       const std::uint32_t stop = n - i < kOneByOne ? n : i + kOneByOne;
-      for (; i < stop; i++) hits[i] = sets.access(0, static_cast<Key>(numbers[i] >> shift));
+      for (; i < stop; i++) hits[i] = handle.access(0, static_cast<Key>(numbers[i] >> shift));
     }
   }
 

@@ -177,6 +177,7 @@ class StaticWalk {
     const auto leaf_row = static_cast<std::uint8_t>(schema::row_of_guest_level(leaf));
     std::uint32_t out = 0;
     std::uint64_t all = ~std::uint64_t{0};
+    has_upper_ = false;
     for (std::uint32_t i = 0; i < n; i++) {
       // A PSC hit at level k gives the host address of the table at level k-1; those below must be asked for.
       const std::uint32_t start = start_[i];
@@ -220,6 +221,7 @@ class StaticWalk {
   // Translations of the tables above the leaf's that a walk asks for; returns the new number of translations.
   std::uint32_t upper_tables(std::uint64_t page, std::uint32_t start, const TableZone& zone, std::uint64_t root,
                              std::uint32_t out) {
+    has_upper_ = true;
     std::uint64_t table = root;
     for (std::uint32_t level = guest_.levels(); level > guest_.leaf(); level--) {
       frames_[out] = table;
@@ -292,13 +294,30 @@ class StaticWalk {
     return out;
   }
 
-  // How many of the first n translations are of each row.
+  // How many of the first n translations are of each row. Most batches have only those of the leaf's table and the data.
   void count_rows(std::uint32_t n, std::uint64_t* by_row) const {
-    for (std::size_t row = 0; row < schema::kRows; row++) {
-      std::uint32_t count = 0;
-      for (std::uint32_t i = 0; i < n; i++) count += rows_[i] == row;
-      by_row[row] = count;
+    for (std::size_t row = 0; row < schema::kRows; row++) by_row[row] = 0;
+    const std::size_t leaf_row = schema::row_of_guest_level(guest_.leaf());
+    by_row[schema::kRowGpa] = count_row(n, schema::kRowGpa);
+    by_row[leaf_row] = n - by_row[schema::kRowGpa];
+    if (!has_upper_) return;
+    for (std::size_t level = guest_.leaf() + 1; level <= guest_.levels(); level++) {
+      const std::size_t row = schema::row_of_guest_level(level);
+      by_row[row] = count_row(n, row);
+      by_row[leaf_row] -= by_row[row];
     }
+  }
+
+  // In bytes as long as they cannot overflow, because then a vector holds the most counters.
+  std::uint64_t count_row(std::uint32_t n, std::size_t row) const {
+    std::uint64_t total = 0;
+    for (std::uint32_t begin = 0; begin < n; begin += 128) {
+      const std::uint32_t end = n - begin < 128 ? n : begin + 128;
+      std::uint8_t count = 0;
+      for (std::uint32_t i = begin; i < end; i++) count = static_cast<std::uint8_t>(count + (rows_[i] == row));
+      total += count;
+    }
+    return total;
   }
 
   void count_references(std::uint32_t level, std::uint32_t n, std::uint64_t* counters) const {
@@ -320,6 +339,7 @@ class StaticWalk {
   bool present_ = false;
   bool tables_only_ = false;
   bool needs_frames_ = false;
+  bool has_upper_ = false;
   unsigned nested_shift_ = 0;
   StaticPsc guest_;
   StaticPsc nested_;
