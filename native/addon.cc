@@ -2,6 +2,10 @@
 // src/engine, which has validated every block; what is checked again is only what would let a bad call touch foreign memory.
 #include <napi.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -48,6 +52,21 @@ bool is_array(const Napi::Value& value, napi_typedarray_type type, std::size_t l
 
 bool is_doubles(const Napi::Value& value, std::size_t least) {
   return is_array<Napi::Float64Array>(value, napi_float64_array, least);
+}
+
+// Asks for huge pages behind simulated memory, before it is first touched: the simulator's own page walks, in place of
+// cache misses, would otherwise be what a large table costs. A hint; nothing depends on it.
+Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
+#if defined(__linux__)
+  constexpr std::uintptr_t kHuge = std::uintptr_t{2} << 20;
+  if (info.Length() > 0 && is_array<Napi::Uint32Array>(info[0], napi_uint32_array, 0)) {
+    auto memory = info[0].As<Napi::Uint32Array>();
+    const auto begin = (reinterpret_cast<std::uintptr_t>(memory.Data()) + kHuge - 1) / kHuge * kHuge;
+    const auto end = (reinterpret_cast<std::uintptr_t>(memory.Data()) + memory.ByteLength()) / kHuge * kHuge;
+    if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  }
+#endif
+  return info.Env().Undefined();
 }
 
 class Hardware : public Napi::ObjectWrap<Hardware> {
@@ -227,6 +246,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("fingerprint", Napi::String::New(env, schema::kFingerprint));
   exports.Set("tiers", tiers);
   exports.Set("tier", Napi::String::New(env, best));
+  exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
   exports.Set("Hardware", Hardware::define(env));
   return exports;
 }

@@ -6,10 +6,11 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ComponentConfig, RegionConfig } from '../src/config/resolved.ts';
+import { MAX_WORKLOAD_DEPTH } from '../src/config/workload.ts';
 import { AccessGenerator, type WorkloadBlock } from '../src/hardware/access.ts';
 import { permute, philox } from '../src/hardware/philox.ts';
 import { COMPONENT_SLOTS, KIND_SHIFT, PURPOSES } from '../src/schema.ts';
-import { encodeWorkload, MAX_WORKLOAD_DEPTH } from '../src/workload/encode.ts';
+import { encodeWorkload } from '../src/workload/encode.ts';
 import { zipfDigest, zipfTable } from '../src/workload/zipf.ts';
 import { Workload } from './oracle/workload.ts';
 

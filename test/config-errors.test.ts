@@ -311,6 +311,18 @@ const CASES: [string, string, string, string][] = [
     '3 nested levels',
   ],
 
+  [
+    'nesting',
+    `${WORKLOAD}${'{pattern: burst, k: 2, of: '.repeat(16)}▲{pattern: uniform}${'}'.repeat(16)}`,
+    `workload${'.of'.repeat(16)}`,
+    'nested deeper than 16 components',
+  ],
+  [
+    'nesting in parts',
+    `${WORKLOAD}${'{pattern: interleave, parts: ['.repeat(16)}▲{pattern: chase}${']}'.repeat(16)}`,
+    `workload${'.parts[0]'.repeat(16)}`,
+    'nested deeper than 16 components',
+  ],
   ['region index', `${WORKLOAD}{pattern: uniform, region: ▲2}`, 'workload.region', 'regions go from 0 to 1'],
   [
     'write fraction',

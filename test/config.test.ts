@@ -6,7 +6,7 @@ import { tablePages } from '../src/config/paging.ts';
 import { configHash, resolveConfig } from '../src/config/resolve.ts';
 import { type ComponentConfig, isTrace, type ResolvedConfig } from '../src/config/resolved.ts';
 import { type ConfigInput, jsonSchema } from '../src/config/schema.ts';
-import { formatOfName } from '../src/config/workload.ts';
+import { compressionByName, formatByName } from '../src/config/traceFormat.ts';
 import { MACHINE_PRESETS } from '../src/machines/presets.ts';
 import { PAGE_SIZES } from '../src/schema.ts';
 
@@ -298,11 +298,24 @@ describe('traces', () => {
     ['sort.LACKEY.gz', 'lackey'],
     ['600.perlbench_s-210B.champsimtrace.xz', 'champsim'],
     ['x.nwt.zst', 'nwt'],
-    ['x.xz', 'auto'],
-    ['lackey', 'auto'],
-    ['a.lackey.txt', 'auto'],
+    ['dir.nwt/SORT.NWT', 'nwt'],
+    ['x.xz', undefined],
+    ['lackey', undefined],
+    ['a.lackey.txt', undefined],
+    ['dir.nwt/x', undefined],
   ])('%s is of format %s by its name', (name, format) => {
-    expect(formatOfName(name)).toBe(format);
+    expect(formatByName(name)).toBe(format);
+    expect(trace({ trace: name }).workload).toMatchObject({ format: format ?? 'auto' });
+  });
+
+  it.each([
+    ['sort.lackey.GZ', '.gz'],
+    ['x.nwt.zst', '.zst'],
+    ['x.xz', '.xz'],
+    ['x.nwt', ''],
+    ['dir.gz/x', ''],
+  ])('%s is compressed as %j by its name', (name, compression) => {
+    expect(compressionByName(name)).toBe(compression);
   });
 
   it('say their format where the name does not, or leave it to the content', () => {

@@ -11,7 +11,7 @@ import {
   leafFlags,
   tableFlags,
 } from '../src/memory/entry.ts';
-import { ContiguousFrames, ScatteredFrames, ScatterPermutation, seedHalves } from '../src/memory/frames.ts';
+import { ContiguousFrames, ScatteredFrames, seedHalves } from '../src/memory/frames.ts';
 import { type FrameSource, PageTable } from '../src/memory/pageTable.ts';
 import { SimulatedMemory, type Zone } from '../src/memory/simulatedMemory.ts';
 import {
@@ -467,25 +467,6 @@ describe('frames', () => {
       taken.push(...out.subarray(0, count));
     }
     expect(taken).toEqual([...whole]);
-  });
-
-  it('the tabulated permutation is the one of the hardware', () => {
-    fc.assert(
-      fc.property(
-        fc.oneof(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 2 ** 20 }), fc.constant(2 ** 32)),
-        fc.nat(),
-        fc.nat(9),
-        fc.nat(),
-        (n, at, stream, seedLow) => {
-          const key = { purpose: 2, seedLow, seedHigh: 0xffffffff };
-          const x = (at * 2) % n;
-          expect(new ScatterPermutation(n, stream, key).at(x)).toBe(
-            permute(x, n, key.purpose, stream, seedLow, key.seedHigh),
-          );
-        },
-      ),
-      { numRuns: 60 },
-    );
   });
 
   it('seeds are split in halves, from numbers and from hex strings', () => {

@@ -122,19 +122,29 @@ class Core final : public Machine {
   }
 
   void invlpg(double tag, std::uint64_t page) override {
-    const std::uint64_t owner = tags_.id(tag);
+    state_.pwc.clear();
+    std::uint64_t owner = 0;
+    if (!tags_.known(tag, owner)) return;
     drop_page(page, owner);
     table_.psc.drop_owner(owner);
-    if (owner == tag_) static_walk_.guest().clear();
-    state_.pwc.clear();
+    if (owner == tag_) {
+      static_l1_.drop(page >> size_shift(static_size_));
+      static_stlb_.drop(page >> size_shift(static_size_));
+      static_walk_.guest().clear();
+    }
   }
 
-  void flush_tag(double tag) override { flush_owner(tags_.id(tag)); }
+  void flush_tag(double tag) override {
+    state_.pwc.clear();
+    std::uint64_t owner = 0;
+    if (tags_.known(tag, owner)) flush_owner(owner);
+  }
 
   void invept(double vm) override {
     state_.pwc.clear();
     if constexpr (kNested) {
-      const std::uint64_t id = vms_.id(vm);
+      std::uint64_t id = 0;
+      if (!vms_.known(vm, id)) return;
       for (std::uint64_t tag = 0; tag < vm_of_tag_.size(); tag++) {
         if (vm_of_tag_[tag] == id) flush_owner(tag);
       }
@@ -202,7 +212,8 @@ class Core final : public Machine {
 
   // Makes the static way's structures where the run allows them; see passArray.h and staticWalk.h.
   void plan_static(const double* machine) {
-    if (!static_run_ || data_through_caches_ || observes_reuse_ || has_l1i_) return;
+    // Recorded accesses may be fetches, which the static way does not send to an L1 of their own.
+    if (!static_run_ || data_through_caches_ || observes_reuse_ || (has_l1i_ && !has_workload_)) return;
     static_size_ = static_cast<std::uint32_t>(machine[schema::kMachineStaticSize]);
     const double* l1 = array_of_size(machine, schema::kMachineL1d, schema::kMachineL1dCount);
     const double* stlb = array_of_size(machine, schema::kMachineStlb, schema::kMachineStlbCount);
@@ -357,16 +368,30 @@ class Core final : public Machine {
     return out;
   }
 
-  void prefetch(const std::uint64_t* missed, std::uint32_t i, std::uint32_t n) {
+  // Fetches what walks further on will read: the leaf entries of both dimensions, and the tags of far PTE caches. Inlined
+  // always: a function that only prefetches has no effect in GCC's eyes, and calls of it are dropped.
+  [[gnu::always_inline]] void prefetch(const std::uint64_t* missed, std::uint32_t i, std::uint32_t n) {
     std::uint32_t level = 0;
     if (i + kTableAhead < n) __builtin_prefetch(table_.leaf_entry(missed[i + kTableAhead], false, level));
+    if (i + kNestedAhead >= n) return;
+    const std::uint64_t page = missed[i + kNestedAhead];
+    const std::uint64_t* leaf = table_.leaf_entry(page, true, level);
+    if (leaf == nullptr) return;
+    std::uint64_t table_frame = 0;
+    const std::uint64_t offset = table_.zone.address_of(leaf, table_frame);
     if constexpr (kNested) {
-      if (i + kNestedAhead < n) {
-        Translation guest;
-        if (table_.resolve(missed[i + kNestedAhead], guest)) {
-          __builtin_prefetch(nested_.table.leaf_entry(guest.frame, false, level));
-        }
+      const std::uint64_t* nested_leaf = nested_.table.leaf_entry(frame_in_leaf(*leaf, level, page), false, level);
+      __builtin_prefetch(nested_leaf);
+      if constexpr (kExtras) {
+        Translation host;
+        if (nested_leaf == nullptr || !nested_.table.resolve(table_frame, host)) return;
+        state_.caches.prefetch((host.frame << kFrameShift) + offset);
+        std::uint64_t nested_frame = 0;
+        const std::uint64_t nested_offset = nested_.table.zone.address_of(nested_leaf, nested_frame);
+        state_.caches.prefetch((nested_frame << kFrameShift) + nested_offset);
       }
+    } else if constexpr (kExtras) {
+      state_.caches.prefetch((table_frame << kFrameShift) + offset);
     }
   }
 
@@ -422,7 +447,8 @@ class Core final : public Machine {
 
   // One access; on a fault notes what the caller reports.
   bool complete(std::uint64_t page, std::uint32_t word, std::uint64_t index) {
-    const Status status = access(page, word, index);
+    Status status = access(page, word, index);
+    if (static_run_ && state_.changed) status = Status::kNotStatic;
     if (status == Status::kDone) [[likely]] return true;
     fault_index_ = index;
     fault_page_ = page;
@@ -504,7 +530,11 @@ class Core final : public Machine {
     l1.drop(page, size, tag_);
     stlb_.drop(page, size, tag_);
     const Status status = walk(page, true);
-    if (status == Status::kDone) fill_tlbs(l1, page, index);
+    if (status != Status::kDone) return status;
+    // The walk may have found another size than the one dropped: a fill takes the place of an entry with its own key.
+    l1.drop(page, walk_size_, tag_);
+    stlb_.drop(page, walk_size_, tag_);
+    fill_tlbs(l1, page, index);
     return status;
   }
 
@@ -572,7 +602,6 @@ class Core final : public Machine {
       static_walk_.guest().clear();
     }
     table_.psc.drop_owner(owner);
-    state_.pwc.clear();
   }
 
   // Offset of a page, in 4 KiB frames, from the start of its page of a size.

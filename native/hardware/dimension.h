@@ -22,6 +22,13 @@ struct TableZone {
   std::uint64_t base = 0;
   std::uint64_t frames = 0;
   std::uint64_t* entries = nullptr;
+
+  // Frame of the table that an entry stands in, and the entry's offset in it in bytes.
+  std::uint64_t address_of(const std::uint64_t* entry, std::uint64_t& frame) const {
+    const auto index = static_cast<std::uint64_t>(entry - entries);
+    frame = base + index / schema::kEntriesPerTable;
+    return index % schema::kEntriesPerTable * sizeof(std::uint64_t);
+  }
 };
 
 inline constexpr std::uint32_t kLogSlots = 128;
@@ -65,6 +72,8 @@ struct WalkState {
   std::uint64_t fault_gpa_frame = 0;
   bool fault_write = false;
   std::uint32_t fault_row = 0;
+  // Set when a walk changed memory, which breaks the promise of a static run.
+  bool changed = false;
 
   // Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it. Without extras
   // (PTE caches, page-walk cache, distinct entries) memory serves all.
@@ -132,6 +141,8 @@ class Radix {
   // Translates a page number. `row` is the row of a nested walk. In a static run nothing is ever written.
   template <bool kExtras, bool kStatic>
   Status translate(std::uint64_t page, bool write, std::uint32_t row, Translation& out) {
+    // No page lies beyond the address space: high bits are never ignored.
+    if (page >> (9 * levels_) != 0) [[unlikely]] return Status::kCorruptTable;
     std::uint32_t level = levels_;
     std::uint64_t table = root;
     std::uint64_t host = kUnknown;
@@ -202,6 +213,7 @@ class Radix {
         if constexpr (kStatic) return Status::kNotStatic;
         entry |= schema::kEntryAccessed;
         *at = entry;
+        state_->changed = true;
       }
       path_writable = path_writable && (entry & schema::kEntryWritable) != 0;
       if (is_leaf(entry, level)) {
@@ -211,6 +223,7 @@ class Radix {
           if constexpr (kStatic) return Status::kNotStatic;
           entry |= schema::kEntryDirty;
           *at = entry;
+          state_->changed = true;
         }
         out.frame = frame_in_leaf(entry, level, page);
         out.size = level - 1;
@@ -224,8 +237,8 @@ class Radix {
     }
   }
 
-  // The entry that ends the walk for a page, found without counting anything; null where there is none. With
-  // `upto` > 1 stops at that level: where the last entry would be, without reading it, for prefetching.
+  // The entry that ends the walk for a page, found without counting anything; null where there is none. Unless
+  // `read_last`, an entry of level 1 is not read: it is where the walk would end, to be fetched ahead.
   std::uint64_t* leaf_entry(std::uint64_t page, bool read_last, std::uint32_t& level) const {
     std::uint64_t table = root;
     for (level = levels_;; level--) {
@@ -254,7 +267,7 @@ class Radix {
   bool resolve(std::uint64_t page, Translation& out) const {
     std::uint32_t level = 0;
     const std::uint64_t* at = leaf_entry(page, true, level);
-    if (at == nullptr || (*at & schema::kEntryPresent) == 0) return false;
+    if (at == nullptr) return false;
     out.frame = frame_in_leaf(*at, level, page);
     out.size = level - 1;
     return true;
@@ -321,6 +334,8 @@ class NestedDimension {
     if (status != Status::kDone) [[unlikely]] return status;
     const std::uint32_t flags = (out.writable ? kWritable : 0) | (out.dirty ? kDirty : 0);
     const std::uint64_t offset = frame & ((std::uint64_t{1} << size_shift(out.size)) - 1);
+    // An entry of another size may have decided the probe; a fill takes the place of one with its own key.
+    if (slot >= 0) ntlb.drop(frame, out.size, table.owner);
     ntlb.fill(frame >> size_shift(out.size), out.size, table.owner, {out.frame - offset, flags});
     return Status::kDone;
   }

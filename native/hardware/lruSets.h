@@ -192,6 +192,20 @@ class OrderedSets {
 
   std::uint32_t sets() const { return sets_; }
   std::uint32_t ways() const { return ways_; }
+  // Drops a key if it is there; what is less recent moves up.
+  void drop(std::uint32_t set, Key key) {
+    Key* keys = keys_.data() + std::size_t{set} * kLanes;
+    for (std::uint32_t i = 0; i < ways_; i++) {
+      if (keys[i] != key) continue;
+      for (; i + 1 < ways_; i++) keys[i] = keys[i + 1];
+      keys[ways_ - 1] = static_cast<Key>(kNoKey);
+      return;
+    }
+  }
+
+  // Where a set lies, for prefetching.
+  const Key* set(std::uint32_t set) const { return keys_.data() + std::size_t{set} * kLanes; }
+
   // Visits the keys of a set, most recent first.
   template <class Visit>
   void visit(std::uint32_t set, Visit visit) const {

@@ -47,12 +47,14 @@ class NestedTlb {
   // A loaded state may hold every size.
   void expect_all_sizes() { filled_sizes_ = (1u << schema::kPageSizes) - 1; }
 
+  void drop(std::uint64_t gpa_frame, std::uint32_t size, std::uint64_t vm) {
+    const std::uint64_t number = gpa_frame >> size_shift(size);
+    const std::int32_t slot = cache_.find(cache_.set_of(number), key_of(number, size, vm));
+    if (slot >= 0) cache_.drop(slot);
+  }
+
   void drop_page(std::uint64_t gpa_frame, std::uint64_t vm) {
-    for (std::uint32_t s = 0; s < schema::kPageSizes; s++) {
-      const std::uint64_t number = gpa_frame >> size_shift(s);
-      const std::int32_t slot = cache_.find(cache_.set_of(number), key_of(number, s, vm));
-      if (slot >= 0) cache_.drop(slot);
-    }
+    for (std::uint32_t size = 0; size < schema::kPageSizes; size++) drop(gpa_frame, size, vm);
   }
 
   void drop_owner(std::uint64_t vm) {

@@ -32,6 +32,11 @@ class HashedSets {
     lru_.visit(set, [&](std::uint32_t, std::uint64_t key) { visit(key); });
   }
 
+  void drop(std::uint32_t set, std::uint64_t key) {
+    const std::int32_t slot = lru_.find(set, key);
+    if (slot >= 0) lru_.drop(slot);
+  }
+
   void clear() { lru_.clear(); }
 
  private:
@@ -91,6 +96,14 @@ class PassArray {
   // Looks up one number: what filling a set from its least to its most recent number takes.
   void fill(std::uint64_t number) {
     pass([&](auto access) { access(number); });
+  }
+
+  // Drops a number if it is there.
+  void drop(std::uint64_t number) {
+    if (!present_) return;
+    with(*this, [&]<class Key>(auto& sets, Key) {
+      sets.drop(static_cast<std::uint32_t>(number) & (sets_ - 1), static_cast<Key>(number));
+    });
   }
 
   void clear() {

@@ -30,7 +30,7 @@ class PteCache {
   }
 
   // Looks the line of a host physical address up; a miss fills it.
-  bool access(std::uint64_t hpa) {
+  [[gnu::always_inline]] bool access(std::uint64_t hpa) {
     const std::uint64_t line = line_shift_ != kNoShift ? hpa >> line_shift_ : hpa / line_bytes_;
     const std::uint32_t set = set_of(line);
     switch (layout_) {
@@ -50,6 +50,13 @@ class PteCache {
         return true;
       }
     }
+  }
+
+  // Fetches the tags of the set that a host physical address belongs to, where there are too many to be near. Inlined
+  // always, or GCC drops it (core.h).
+  [[gnu::always_inline]] void prefetch(std::uint64_t hpa) const {
+    if (layout_ != Layout::kNarrow16 || sets_ < kFarSets) return;
+    __builtin_prefetch(narrow16_.set(set_of(line_shift_ != kNoShift ? hpa >> line_shift_ : hpa / line_bytes_)), 1);
   }
 
   std::uint32_t sets() const { return sets_; }
@@ -85,6 +92,8 @@ class PteCache {
  private:
   enum class Layout : std::uint8_t { kNarrow16, kWide16, kNarrow32, kHash };
   static constexpr unsigned kNoShift = 64;
+  // Sets of 64 bytes of tags that no longer fit the simulator's own nearest caches.
+  static constexpr std::uint32_t kFarSets = 1024;
 
   std::uint32_t set_of(std::uint64_t line) const {
     return power_of_two_ ? static_cast<std::uint32_t>(line) & set_mask_ : static_cast<std::uint32_t>(line % sets_);
@@ -120,8 +129,12 @@ class PteCaches {
   std::uint32_t count() const { return count_; }
   PteCache& cache(std::uint32_t i) { return caches_[i]; }
 
+  [[gnu::always_inline]] void prefetch(std::uint64_t hpa) const {
+    for (std::uint32_t i = 0; i < count_; i++) caches_[i].prefetch(hpa);
+  }
+
   // The level that serves a host physical address: 0 is the nearest, `count()` memory.
-  std::uint32_t access(std::uint64_t hpa) {
+  [[gnu::always_inline]] std::uint32_t access(std::uint64_t hpa) {
     std::uint32_t level = 0;
     while (level < count_ && !caches_[level].access(hpa)) level++;
     return level;

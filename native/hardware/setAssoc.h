@@ -27,6 +27,13 @@ class Owners {
     values_.push(owner);
     return values_.size() - 1;
   }
+  // The number of an owner that was named before; false for one that was not, which then owns nothing.
+  bool known(double owner, std::uint64_t& id) const {
+    for (id = 0; id < values_.size(); id++) {
+      if (values_[id] == owner) return true;
+    }
+    return false;
+  }
   double value(std::uint64_t id) const { return values_[id]; }
   std::size_t size() const { return values_.size(); }
 

@@ -87,7 +87,7 @@ function addCompare(program: Command, signal: AbortSignal): void {
       `
 Examples:
   nestwalk compare --workload gups --footprint 4GiB --accesses 1e7 --guest-pages 4KiB,2MiB --nested-pages 4KiB,2MiB
-  nestwalk compare --trace program.nwt --machine ice-lake-sp`,
+  nestwalk compare --trace program.nwt --machine icelake-sp`,
     )
     .action(
       async (

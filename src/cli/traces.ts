@@ -1,11 +1,12 @@
 /** `nestwalk trace`: record, look into, convert and print traces of real programs. */
 import path from 'node:path';
 import { type Command, Option } from 'commander';
+import { TRACE_FORMATS, type TraceFormat } from '../config/traceFormat.ts';
 import { count } from '../report/format.ts';
 import { styleFor } from '../report/table.ts';
 import { renderTraceInfo } from '../report/trace.ts';
 import { type Capture, captureTrace } from '../trace/capture.ts';
-import { convertTrace, dumpTrace, TRACE_FORMATS, type TraceFormat, traceInfo } from '../trace/trace.ts';
+import { convertTrace, dumpTrace, traceInfo } from '../trace/trace.ts';
 import { readCount } from './options.ts';
 import { note, passProgress, print, printLines, progressLines, showProgress } from './streams.ts';
 

@@ -3,6 +3,7 @@
  * `run --json` echoes, and a file may hold it. Bytes and counts are numbers, page sizes their names, `ways` a number.
  */
 import type { PageSize, PatternName, Replacement } from '../schema.ts';
+import type { TraceFormat } from './traceFormat.ts';
 
 /** One TLB array: `entries / ways` sets, a power of two. */
 export interface TlbArrayConfig {
@@ -88,11 +89,6 @@ export type ComponentConfig = { region: number; writeFraction: number } & (
   | { pattern: 'phases'; lengths: number[]; parts: ComponentConfig[] }
   | { pattern: 'interleave'; parts: ComponentConfig[] }
 );
-
-/** Formats of recorded streams. */
-export const TRACE_FORMATS = ['lackey', 'champsim', 'nwt'] as const;
-/** A format of recorded streams. */
-export type TraceFormat = (typeof TRACE_FORMATS)[number];
 
 /**
  * A recorded stream instead of a synthetic one; `trace` is an absolute path once resolved. `format` is `auto` only

@@ -1,9 +1,10 @@
 /** From what a user wrote of a workload to components with every field given, each parameter checked against its region. */
-import path, { extname } from 'node:path';
+import path from 'node:path';
 import type { z } from 'zod';
 import type { Path, Reader } from './problems.ts';
-import type { ComponentConfig, RegionConfig, TraceConfig, TraceFormat } from './resolved.ts';
+import type { ComponentConfig, RegionConfig, TraceConfig } from './resolved.ts';
 import { PATTERN_FIELDS, PATTERN_INPUTS, type PatternInput, TraceSchema } from './schema.ts';
+import { formatByName } from './traceFormat.ts';
 import { formatBytes } from './units.ts';
 
 /** Words of the generator have 32 bits: nothing is drawn from among more. */
@@ -12,6 +13,8 @@ const MAX_DRAW = 2 ** 32;
 const MAX_ZIPF_PAGES = 2 ** 28;
 /** Most components of a workload. */
 const MAX_COMPONENTS = 4096;
+/** Most components on a path from the whole workload down to a leaf, both counted: what the generators make room for. */
+export const MAX_WORKLOAD_DEPTH = 16;
 /** A `sequential` component goes in steps of a cache line. */
 const SEQUENTIAL_BYTES = 64;
 /** YCSB's exponent (Cooper et al., SoCC 2010). */
@@ -39,11 +42,17 @@ export function resolveComponent(
   at: Path,
   regions: readonly RegionConfig[] | undefined,
 ): ComponentConfig {
-  return component({ reader, regions, components: 0 }, at, { region: 0, writeFraction: 0 });
+  return component({ reader, regions, components: 0 }, at, { region: 0, writeFraction: 0 }, 1);
 }
 
-function component(around: Surroundings, at: Path, inherited: Inherited): ComponentConfig {
+/** `depth` counts the components from the whole workload down to this one. */
+function component(around: Surroundings, at: Path, inherited: Inherited, depth: number): ComponentConfig {
   const { reader } = around;
+  if (depth > MAX_WORKLOAD_DEPTH) {
+    // What is below is not looked at: one report a branch says it all.
+    reader.report(at, `is nested deeper than ${MAX_WORKLOAD_DEPTH} components: flatten it`);
+    return { pattern: 'uniform', ...inherited };
+  }
   around.components += 1;
   if (around.components === MAX_COMPONENTS + 1)
     reader.report(at, `a workload has at most ${MAX_COMPONENTS} components`);
@@ -60,7 +69,7 @@ function component(around: Surroundings, at: Path, inherited: Inherited): Compon
   for (const [field, schema] of Object.entries<z.ZodType>(known ? PATTERN_FIELDS[name] : {}))
     if (field !== 'of' && field !== 'parts') parameters[field] = reader.read([...at, field], schema);
   if (known) CHECKS[name]?.(parameters, pages, (field, message) => reader.report([...at, field], message));
-  return { ...describe(name, parameters), ...own, ...partsOf(around, at, own) } as ComponentConfig;
+  return { ...describe(name, parameters), ...own, ...partsOf(around, at, own, depth + 1) } as ComponentConfig;
 }
 
 /** Pattern and parameters with their defaults; `sequential` becomes the stride that it is short for. */
@@ -75,14 +84,15 @@ function describe(name: PatternInput, parameters: Parameters): Parameters {
   return { pattern: name, ...parameters };
 }
 
-/** Resolved parts of a composite, and the lists that must be as long as they are many. */
+/** Resolved parts of a composite, which are at `depth`, and the lists that must be as long as they are many. */
 function partsOf(
   around: Surroundings,
   at: Path,
   own: Inherited,
+  depth: number,
 ): Partial<{ of: ComponentConfig; parts: ComponentConfig[] }> {
   const { reader } = around;
-  if (isMap(reader.raw([...at, 'of']))) return { of: component(around, [...at, 'of'], own) };
+  if (isMap(reader.raw([...at, 'of']))) return { of: component(around, [...at, 'of'], own, depth) };
   const written = reader.raw([...at, 'parts']);
   if (!Array.isArray(written)) return {};
   for (const field of ['weights', 'lengths']) {
@@ -95,7 +105,7 @@ function partsOf(
   }
   return {
     parts: written.flatMap((part, index) =>
-      isMap(part) ? [component(around, [...at, 'parts', index], own)] : [],
+      isMap(part) ? [component(around, [...at, 'parts', index], own, depth)] : [],
     ),
   };
 }
@@ -179,26 +189,12 @@ const CHECKS: Partial<Record<PatternInput, Check>> = {
   },
 };
 
-const COMPRESSIONS = ['.gz', '.xz', '.zst'];
-const FORMAT_BY_NAME: Readonly<Record<string, TraceFormat>> = {
-  '.lackey': 'lackey',
-  '.champsimtrace': 'champsim',
-  '.nwt': 'nwt',
-};
-
-/** The format that a trace's name tells (its compression aside), or `auto` where it tells nothing. */
-export function formatOfName(file: string): TraceFormat | 'auto' {
-  const name = file.toLowerCase();
-  const bare = COMPRESSIONS.includes(extname(name)) ? name.slice(0, -extname(name).length) : name;
-  return FORMAT_BY_NAME[extname(bare)] ?? 'auto';
-}
-
 /** A trace with its path made absolute from the configuration's directory. */
 export function resolveTrace(reader: Reader, at: Path, directory: string): TraceConfig {
   const { trace = '', format = 'auto', fetches = true } = reader.read(at, TraceSchema) ?? {};
   return {
     trace: path.resolve(directory, trace),
-    format: format === 'auto' ? formatOfName(trace) : format,
+    format: format === 'auto' ? (formatByName(trace) ?? 'auto') : format,
     fetches,
   };
 }

@@ -41,7 +41,8 @@ export interface SimulatedHardware {
   loadState(state: Float64Array): void;
 }
 
-class TypeScriptHardware implements SimulatedHardware {
+/** The TypeScript engine. Its core is open to probes, which only this engine has. */
+export class TypeScriptHardware implements SimulatedHardware {
   readonly engine = 'ts';
   readonly tier = 'none';
   readonly core: Core;

@@ -118,7 +118,7 @@ export class Core {
       const completed = this.runRecorded(this.pages, this.words, 0, batch, from + done);
       if (completed < batch) return done + completed;
     }
-    this.fault[FAULT.detail] = RUN_STATUS.indexOf('done');
+    this.fault[FAULT.detail] = WALK.done;
     return count;
   }
 
@@ -134,7 +134,7 @@ export class Core {
         return i;
       }
     }
-    this.fault[FAULT.detail] = RUN_STATUS.indexOf('done');
+    this.fault[FAULT.detail] = WALK.done;
     return count;
   }
 
@@ -158,7 +158,7 @@ export class Core {
       }
       if (length > 2) done += this.repeat(page, from + done, length - 2);
     }
-    this.fault[FAULT.detail] = RUN_STATUS.indexOf('done');
+    this.fault[FAULT.detail] = WALK.done;
     return count;
   }
 
@@ -258,7 +258,11 @@ export class Core {
     l1.drop(this.numbers, size, this.tag);
     this.stlb.drop(this.numbers, size, this.tag);
     const status = this.walk(page, true);
-    if (status === WALK.done) this.fillTlbs(l1, index);
+    if (status !== WALK.done) return status;
+    // The walk may give another size, which an array that did not decide the hit holds already: the fill takes its place.
+    l1.drop(this.numbers, this.walkSize, this.tag);
+    this.stlb.drop(this.numbers, this.walkSize, this.tag);
+    this.fillTlbs(l1, index);
     return status;
   }
 
@@ -272,6 +276,7 @@ export class Core {
     const state = this.state;
     const table = this.table;
     state.logLength = 0;
+    state.changed = false;
     let status = table.translate(page, write, 0);
     let frame = table.frame;
     let size = table.size;
@@ -284,6 +289,7 @@ export class Core {
       writable &&= this.nested.writable;
       dirty &&= this.nested.dirty || !this.nested.tableReadsAreWrites;
     }
+    if (status === WALK.done && this.staticRun && state.changed) status = WALK.notStatic;
     if (status !== WALK.done) {
       this.drop(page, status);
       return status;
@@ -319,8 +325,7 @@ export class Core {
     fault[FAULT.gpaFrame] = this.state.faultGpaFrame;
     fault[FAULT.intentWrite] = this.state.faultWrite ? 1 : 0;
     fault[FAULT.row] = this.state.faultRow;
-    fault[FAULT.detail] = status;
-    if (this.staticRun && status !== WALK.corruptTable) fault[FAULT.detail] = RUN_STATUS.indexOf('notStatic');
+    fault[FAULT.detail] = this.staticRun && status !== WALK.corruptTable ? WALK.notStatic : status;
   }
 
   private dropPage(page: number, tag: number): void {
@@ -372,6 +377,6 @@ const offsetFrames = (page: number, size: number): number =>
   size === 0 ? 0 : page % (size === 1 ? ENTRIES_PER_TABLE : ENTRIES_PER_TABLE ** 2);
 
 /** Assertion beside the fact: walk codes and run status are the same numbers. */
-for (const name of ['done', 'guestFault', 'nestedViolation', 'corruptTable'] as const) {
+for (const name of RUN_STATUS) {
   if (WALK[name] !== RUN_STATUS.indexOf(name)) throw new Error('WALK and RUN_STATUS must agree');
 }

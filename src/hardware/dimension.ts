@@ -24,8 +24,8 @@ import type { PteCaches } from './pteCaches.ts';
 import type { Pwc } from './pwc.ts';
 import { DIRTY, WRITABLE } from './tlb.ts';
 
-/** How a walk ends. */
-export const WALK = { done: 0, guestFault: 1, nestedViolation: 2, corruptTable: 3 } as const;
+/** How a walk ends: `RUN_STATUS` of the schema by name. `notStatic`: it changed a table that was promised not to change. */
+export const WALK = { done: 0, guestFault: 1, nestedViolation: 2, corruptTable: 3, notStatic: 4 } as const;
 
 /** A zone of simulated memory that holds table pages: first frame, frames, first 64-bit word. */
 export interface TableZone {
@@ -83,7 +83,7 @@ export class WalkState {
   faultGpaFrame = 0;
   faultWrite = false;
   faultRow = 0;
-  /** Set when a walk would have had to change memory in a run that was promised to be static. */
+  /** Whether the walk under way has set an A or D bit. */
   changed = false;
 
   constructor(memory: Uint32Array, counters: Float64Array, caches: PteCaches, pwc: Pwc | undefined) {
@@ -198,6 +198,8 @@ export class Radix implements Translation {
 
   /** Translates a page number; the result is left in this object. `row` is the row of a nested walk. Returns a WALK code. */
   translate(page: number, write: boolean, row: number): number {
+    // What lies beyond the address space has no index in the table: it is never taken for another page.
+    if (page >= SPAN[this.levels]!) return WALK.corruptTable;
     const state = this.state;
     const memory = state.memory;
     const below = this.below;
@@ -346,8 +348,11 @@ export class NestedDimension implements Below {
     const status = this.walk(frame, write, row);
     if (status !== WALK.done) return status;
     const span = SPAN[this.size]!;
+    const number = Math.floor(frame / span);
     const flags = (this.writable ? WRITABLE : 0) | (this.dirty ? DIRTY : 0);
-    ntlb.fill(Math.floor(frame / span), this.size, vm, this.frame - (frame % span), flags);
+    // After a hit that was dropped, the walk's size may be another one, and there already: the fill takes its place.
+    if (slot >= 0) ntlb.drop(number, this.size, vm);
+    ntlb.fill(number, this.size, vm, this.frame - (frame % span), flags);
     return WALK.done;
   }
 

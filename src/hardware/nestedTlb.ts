@@ -43,11 +43,16 @@ export class NestedTlb {
     this.flags[slot] = flags;
   }
 
+  /** Drops one page of one size, if it is there; `number` is its GPA page number at that size. */
+  drop(number: number, size: number, vm: number): void {
+    this.cache.dropKey(this.cache.setOf(number), keyOf(number, size), vm);
+  }
+
   /** Drops the entries of a vm for a GPA, at every size. */
   dropPage(gpaFrame: number, vm: number): void {
     let number = gpaFrame;
     for (let size = 0; size < PAGE_SIZES.length; size++) {
-      this.cache.dropKey(this.cache.setOf(number), keyOf(number, size), vm);
+      this.drop(number, size, vm);
       number = Math.floor(number / 512);
     }
   }

@@ -4,9 +4,52 @@
  */
 import { POSITIONS } from '../schema.ts';
 
+/** Shards of a large set or map. One of JavaScript's own ends at 2^24 members, and a run may touch more pages. */
+const SHARDS = 64;
+const SHARD_SHIFT = 26;
+
+/** The shard of a safe integer: the top bits of a multiplicative hash, since the members may all have equal low bits. */
+const shardOf = (member: number): number =>
+  Math.imul((member | 0) ^ (member / 2 ** 32), 0x9e3779b1) >>> SHARD_SHIFT;
+
+/** A map from safe integers to numbers, of any size. */
+class LargeMap {
+  private readonly shards: readonly Map<number, number>[] = Array.from({ length: SHARDS }, () => new Map());
+
+  get(key: number): number | undefined {
+    return this.shards[shardOf(key)]!.get(key);
+  }
+
+  set(key: number, value: number): void {
+    this.shards[shardOf(key)]!.set(key, value);
+  }
+
+  /** All pairs, in no order that means anything. */
+  *[Symbol.iterator](): Generator<[number, number], void, undefined> {
+    for (const shard of this.shards) yield* shard;
+  }
+}
+
+/** A set of safe integers, of any size. */
+class LargeSet {
+  /** A shard is made when it gets its first member: most positions of the matrix stay empty. */
+  private readonly shards: (Set<number> | undefined)[] = Array.from({ length: SHARDS });
+
+  get size(): number {
+    return this.shards.reduce((sum, shard) => sum + (shard?.size ?? 0), 0);
+  }
+
+  add(member: number): void {
+    const shard = shardOf(member);
+    const members = this.shards[shard];
+    if (members) members.add(member);
+    else this.shards[shard] = new Set([member]);
+  }
+}
+
 /** Distinct entries, by host physical address / 8, behind `refs` at each position; faulted walks excluded. */
 export class UniqueEntries {
-  readonly words: readonly Set<number>[] = Array.from({ length: POSITIONS }, () => new Set<number>());
+  private readonly words: readonly LargeSet[] = Array.from({ length: POSITIONS }, () => new LargeSet());
 
   /** Takes the references of one completed walk. */
   record(positions: Uint8Array, words: Float64Array, length: number): void {
@@ -21,13 +64,17 @@ export class UniqueEntries {
 
 /** Smallest capacity of the time line; it grows with the number of distinct pages. */
 const MIN_CAPACITY = 1024;
+/** Stands at a time when no page was accessed last. */
+const NO_PAGE = -1;
 
 /**
  * Stack distances: for each access, the number of other pages of its tag touched since the last access to its own.
  * A Fenwick tree over a time line that holds a mark at each page's last access; the line is renumbered when full.
  */
 class DistanceStack {
-  private readonly lastTimes = new Map<number, number>();
+  private readonly lastTimes = new LargeMap();
+  /** Members of `lastTimes`. */
+  private pages = 0;
   private tree = new Float64Array(MIN_CAPACITY + 1);
   private now = 0;
 
@@ -37,11 +84,11 @@ class DistanceStack {
     const last = this.lastTimes.get(page);
     let distance = -1;
     if (last !== undefined) {
-      distance = this.lastTimes.size - this.marksUpTo(last);
+      distance = this.pages - this.marksUpTo(last);
       this.add(last, -1);
+    } else {
+      this.pages++;
     }
-    // Deleted first, so that the map's own order is the order of last access, which renumbering relies on.
-    this.lastTimes.delete(page);
     this.lastTimes.set(page, ++this.now);
     this.add(this.now, 1);
     return distance;
@@ -57,11 +104,14 @@ class DistanceStack {
     return sum;
   }
 
+  /** Gives the pages the times 1, 2, … in the order of their last access, on a line twice as long as they are many. */
   private renumber(): void {
-    const capacity = Math.max(MIN_CAPACITY, 2 * this.lastTimes.size);
+    const pageAt = new Float64Array(this.now + 1).fill(NO_PAGE);
+    for (const [page, time] of this.lastTimes) pageAt[time] = page;
+    const capacity = Math.max(MIN_CAPACITY, 2 * this.pages);
     this.tree = new Float64Array(capacity + 1);
     this.now = 0;
-    for (const page of this.lastTimes.keys()) this.lastTimes.set(page, ++this.now);
+    for (const page of pageAt) if (page !== NO_PAGE) this.lastTimes.set(page, ++this.now);
     for (let t = 1; t <= capacity; t++) {
       this.tree[t]! += t <= this.now ? 1 : 0;
       const parent = t + (t & -t);
@@ -72,8 +122,8 @@ class DistanceStack {
 
 /** Reuse distances of all tags: how many accesses had each distance, and how many were first touches. */
 export class ReuseDistances {
-  cold = 0;
-  readonly distances = new Map<number, number>();
+  private cold = 0;
+  private readonly distances = new LargeMap();
   private readonly stacks = new Map<number, DistanceStack>();
 
   /** Takes one completed access. */
@@ -95,7 +145,13 @@ export class ReuseDistances {
 
   /** Pairs (distance, count), ascending, after the number of cold accesses. */
   flat(): Float64Array {
-    const pairs = [...this.distances].sort((a, b) => a[0] - b[0]);
-    return Float64Array.from([this.cold, ...pairs.flat()]);
+    const distances = Float64Array.from(this.distances, ([distance]) => distance).sort();
+    const flat = new Float64Array(1 + 2 * distances.length);
+    flat[0] = this.cold;
+    distances.forEach((distance, i) => {
+      flat[1 + 2 * i] = distance;
+      flat[2 + 2 * i] = this.distances.get(distance)!;
+    });
+    return flat;
   }
 }

@@ -1,7 +1,13 @@
 /**
- * The complete state of the hardware in canonical form: equal exactly when every future is equal. lru and fifo keep
- * their contents in order, most recent first; a full plru set is listed victim side first at each node; everything
- * else goes by way. A flat list of safe integers, so that both engines write the same one and a digest compares them.
+ * The complete state of the hardware in canonical form: a flat list of safe integers, so that both engines write the
+ * same one and a digest compares them. Equal states have equal futures, and where way numbers cannot be seen the other
+ * way round: lru and fifo keep their contents in order, most recent first; policies that choose by way number go by way.
+ *
+ * plru is canonical in part. A full set is listed victim side first at each node, which is all that hits and evictions
+ * can see; but holes are filled lowest way first, and the list does not tell which way is lower. Two full sets with
+ * equal lists may therefore go apart once something drops two or more, but not all, of their entries (INVLPG, a flush
+ * of one of several tags, a fault). A set with holes goes by way with every tree bit: equal then means equal, but sets
+ * may differ in bits that are overwritten before they are read (all of them in an empty set) and still have one future.
  */
 import type { Core } from './core.ts';
 import type { SetAssoc } from './setAssoc.ts';

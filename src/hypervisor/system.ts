@@ -33,6 +33,8 @@ export interface SystemOptions {
   tracePages?: Float64Array;
   /** Most bytes of real memory that the page tables may take. */
   memoryLimitBytes?: number;
+  /** Shown simulated memory as soon as it is there, before anything is written to it. */
+  onMemory?: (buffer: SharedArrayBuffer) => void;
 }
 
 /** Memory and software of one run. */
@@ -63,6 +65,7 @@ export function createSystem(config: ResolvedConfig, options: SystemOptions = {}
   const layout = planLayout(config, options.tracePages);
   const plans = layout.nested === null ? [layout.guestZone] : [layout.guestZone, layout.nested.zone];
   const memory = new SimulatedMemory(plans, options.memoryLimitBytes);
+  options.onMemory?.(memory.buffer);
   const ledger = new Ledger();
   const platform = createPlatform(config, layout, memory, ledger);
   const [guestZone, nestedZone] = memory.zones;

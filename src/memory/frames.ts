@@ -1,6 +1,6 @@
 /** Which frame a page gets when it is mapped ("Layout" and placement in docs/model.md). */
 import { NestwalkError } from '../errors.ts';
-import { philox } from '../hardware/philox.ts';
+import { Permutation } from '../hardware/philox.ts';
 import { entryPages, type FrameSource } from './pageTable.ts';
 
 /**
@@ -38,56 +38,6 @@ export interface ScatterKey {
   seedHigh: number;
 }
 
-/** Rounds of the Feistel network. */
-const ROUNDS = 4;
-
-/**
- * The permutation π of [0, n) that `permute` in src/hardware/philox.ts computes, with the round function tabulated: it
- * depends on the round and half of the bits only, so that a few thousand Philox calls serve millions of frames.
- */
-export class ScatterPermutation {
-  readonly #n: number;
-  readonly #radix: number;
-  /** Round function by round, then by right half. */
-  readonly #rounds: Uint16Array;
-
-  /**
-   * @param n up to 2^32: the tables of more pages would not fit in simulated memory
-   * @param stream number of the region
-   */
-  constructor(n: number, stream: number, key: ScatterKey) {
-    this.#n = n;
-    this.#radix = 2;
-    while (this.#radix * this.#radix < n) this.#radix *= 2;
-    this.#rounds = new Uint16Array(ROUNDS * this.#radix);
-    const words = new Uint32Array(4);
-    for (let at = 0; at < this.#rounds.length; at++) {
-      const round = Math.floor(at / this.#radix);
-      philox(at % this.#radix, round, stream, key.purpose, key.seedLow, key.seedHigh, words);
-      this.#rounds[at] = words[0] & (this.#radix - 1);
-    }
-  }
-
-  /** π(x). Integer operations throughout: both halves of a value below 2^32 have at most 16 bits. */
-  at(x: number): number {
-    const n = this.#n;
-    const radix = this.#radix;
-    const rounds = this.#rounds;
-    let value = x;
-    do {
-      let left = (value / radix) | 0;
-      let right = value & (radix - 1);
-      for (let base = 0; base < rounds.length; base += radix) {
-        const next = left ^ rounds[base + right];
-        left = right;
-        right = next;
-      }
-      value = left * radix + right;
-    } while (value >= n);
-    return value;
-  }
-}
-
 /**
  * Scattered placement: the k-th page mapped of region r gets frame first_r + π(k), in units of the page, where first_r is
  * the number of pages of the regions before it and π the permutation of its pages with stream r. All pages have one size.
@@ -95,7 +45,7 @@ export class ScatterPermutation {
 export class ScatteredFrames implements FrameSource {
   readonly #name: string;
   readonly #sizeIndex: number;
-  readonly #regions: { first: number; pages: number; mapped: number; order: ScatterPermutation }[];
+  readonly #regions: { first: number; pages: number; mapped: number; order: Permutation }[];
 
   /**
    * @param name what the frames are of, for messages
@@ -108,7 +58,8 @@ export class ScatteredFrames implements FrameSource {
     this.#sizeIndex = sizeIndex;
     let first = 0;
     this.#regions = regionPages.map((pages, index) => {
-      const region = { first, pages, mapped: 0, order: new ScatterPermutation(pages, index, key) };
+      const order = new Permutation(pages, key.purpose, index, key.seedLow, key.seedHigh);
+      const region = { first, pages, mapped: 0, order };
       first += pages;
       return region;
     });

@@ -2,6 +2,7 @@
  * One run in one thread: page tables and software, hardware, and the loop between them. Workers call this, and so do
  * tests that want no worker.
  */
+import { totalmem } from 'node:os';
 import { isTrace, type ResolvedConfig, type TraceConfig } from '../config/resolved.ts';
 import { seedWords } from '../config/units.ts';
 import { createHardware, type SimulatedHardware } from '../engine/hardware.ts';
@@ -15,6 +16,9 @@ import { ACCESS_KINDS, FAULT, RUN_STATUS } from '../schema.ts';
 import { openTrace, type Trace } from '../trace/trace.ts';
 import { encodeWorkload } from '../workload/encode.ts';
 import { zipfDigest } from '../workload/zipf.ts';
+
+/** Most bytes of page tables: what this machine can be expected to hold beside everything else. */
+const memoryLimitBytes = (): number => 0.8 * totalmem();
 
 /** What the caller of a run sees of it while it goes on, and how it stops it. */
 export interface RunControl {
@@ -96,7 +100,11 @@ export async function prepareRun(
   }
   try {
     if (trace) tracePages = await trace.firstTouch({ onProgress: () => stopIfCancelled(control) });
-    const system = createSystem(config, tracePages ? { tracePages } : {});
+    const system = createSystem(config, {
+      ...(tracePages ? { tracePages } : {}),
+      memoryLimitBytes: memoryLimitBytes(),
+      onMemory: (buffer) => choice.addon?.adviseHugePages(new Uint32Array(buffer)),
+    });
     const hardware = createHardware(choice, {
       machine: machineBlock(config, system.bounds, system.static),
       memory: system.memory.buffer,
@@ -113,6 +121,31 @@ export async function prepareRun(
 /** Throws when the run was cancelled. */
 function stopIfCancelled(control: RunControl): void {
   if (control.cancelled()) throw new NestwalkError('run.cancelled', 'The run was interrupted; nothing of it was kept.');
+}
+
+/**
+ * The fault that a fault block tells of.
+ * @throws NestwalkError `table.corrupt`, or `engine.failed` for a run that was promised to be static and is not
+ */
+export function faultFromBlock(block: Float64Array): Fault {
+  const status = RUN_STATUS[block[FAULT.detail]!];
+  if (status !== 'guestFault' && status !== 'nestedViolation') {
+    const isStatic = status === 'notStatic';
+    const met = isStatic ? 'a fault, or an entry to change, where nothing can fault or change' : 'a corrupt page table';
+    throw new NestwalkError(
+      isStatic ? 'engine.failed' : 'table.corrupt',
+      `Access ${block[FAULT.index]} (page 0x${block[FAULT.page]!.toString(16)}) met ${met}. Report this with the configuration.`,
+    );
+  }
+  return {
+    kind: status,
+    page: block[FAULT.page]!,
+    offset: block[FAULT.offset]!,
+    access: ACCESS_KINDS[block[FAULT.kind]!]!,
+    gpaFrame: block[FAULT.gpaFrame]!,
+    intent: block[FAULT.intentWrite] === 1 ? 'write' : 'read',
+    row: block[FAULT.row]!,
+  };
 }
 
 /** The loop between two faults, for one prepared run. */
@@ -155,28 +188,12 @@ export class RunLoop {
 
   /** Lets the software handle the fault that stopped the stream at an access. */
   private handleFault(index: number): void {
-    const block = this.hardware.fault();
-    const status = RUN_STATUS[block[FAULT.detail]!];
-    if (status !== 'guestFault' && status !== 'nestedViolation') {
-      throw new NestwalkError(
-        status === 'notStatic' ? 'engine.failed' : 'table.corrupt',
-        `Access ${index} (page 0x${block[FAULT.page]!.toString(16)}) met ${status === 'notStatic' ? 'a fault in a run where everything is mapped' : 'a corrupt page table'}. Report this with the configuration.`,
-      );
-    }
+    const fault = faultFromBlock(this.hardware.fault());
     this.faults = index === this.faultIndex ? this.faults + 1 : 1;
     this.faultIndex = index;
     if (this.faults > MOST_FAULTS) {
-      throw new NestwalkError('table.corrupt', `Access ${index} faults without end (${status}). Report this with the configuration.`);
+      throw new NestwalkError('table.corrupt', `Access ${index} faults without end (${fault.kind}). Report this with the configuration.`);
     }
-    const fault: Fault = {
-      kind: status,
-      page: block[FAULT.page]!,
-      offset: block[FAULT.offset]!,
-      access: ACCESS_KINDS[block[FAULT.kind]!]!,
-      gpaFrame: block[FAULT.gpaFrame]!,
-      intent: block[FAULT.intentWrite] === 1 ? 'write' : 'read',
-      row: block[FAULT.row]!,
-    };
     this.system.handleFault(fault, this.hardware);
   }
 }

@@ -17,11 +17,17 @@ function makePool(threads: number): Piscina<WorkerJob, WorkerAnswer> {
     minThreads: 0,
     maxThreads: threads,
     atomics: 'disabled',
-    ...(ending === '.ts' && !stripsTypes ? { execArgv: ['--import', 'tsx'] } : {}),
+    // Resolved from here: the working directory may be anywhere.
+    ...(ending === '.ts' && !stripsTypes ? { execArgv: ['--import', import.meta.resolve('tsx')] } : {}),
   });
-  // A worker that dies outside a task is told here, and would end the process unheard; inside one, the task rejects.
-  pool.on('error', () => {});
   return pool;
+}
+
+/** Settles when a worker of the pool dies outside a task, for example while it loads: then no task would ever settle. */
+function deathOf(pool: Piscina<WorkerJob, WorkerAnswer>): Promise<never> {
+  return new Promise((_, reject) => {
+    pool.on('error', reject);
+  });
 }
 
 /** What the caller of a run in a worker may ask for. */
@@ -47,7 +53,8 @@ export async function runInWorker(job: Omit<WorkerJob, 'control'>, options: Watc
   const timer = setInterval(() => onDone?.(Number(Atomics.load(words, CONTROL.done))), POLL_MS);
   const pool = makePool(1);
   try {
-    const answer = await pool.run({ ...job, control }).catch((cause: Error) => {
+    const running = Promise.race([pool.run({ ...job, control }), deathOf(pool)]);
+    const answer = await running.catch((cause: Error) => {
       throw new NestwalkError('run.failed', `A worker died: ${cause.message}. Give it less to hold in memory, or report this.`, {
         cause,
       });

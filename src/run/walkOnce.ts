@@ -1,9 +1,10 @@
 /** One translation, reference by reference, on the TypeScript engine with a probe attached. */
 import { resolveConfig } from '../config/resolve.ts';
 import { isTrace, type ResolvedConfig } from '../config/resolved.ts';
+import { TypeScriptHardware } from '../engine/hardware.ts';
 import { contextBlock, machineBlock } from '../engine/machineBlock.ts';
 import { NestwalkError } from '../errors.ts';
-import { Core } from '../hardware/core.ts';
+import type { Core } from '../hardware/core.ts';
 import { frameOf, isLeaf, type Probe, type StructureEvent, type WalkStep as ProbeStep } from '../hardware/dimension.ts';
 import { NestedPlatform } from '../hypervisor/nested.ts';
 import { createSystem, type System } from '../hypervisor/system.ts';
@@ -15,15 +16,14 @@ import {
   COLUMN_G,
   COLUMNS,
   ENTRY,
-  FAULT,
   KIND_SHIFT,
   PAGE_SIZES,
   type Row,
   ROW_PT,
   ROWS,
-  RUN_STATUS,
 } from '../schema.ts';
 import { encodeWorkload } from '../workload/encode.ts';
+import { faultFromBlock, RunLoop } from './execute.ts';
 import { seedWords } from '../config/units.ts';
 
 /** What {@link walkOnce} may be told beside the configuration. */
@@ -100,27 +100,6 @@ function translationOf(system: System, page: number, offset: number): Pick<WalkS
   return { gpa: hex(frame, offset), hpa: hex(hostFrame, offset), size: PAGE_SIZES[Math.min(guest.level, nested.level) - 1]! };
 }
 
-function faultOf(core: Core, kind: AccessKind): Fault {
-  const block = core.fault;
-  return {
-    kind: RUN_STATUS[block[FAULT.detail]!] === 'nestedViolation' ? 'nestedViolation' : 'guestFault',
-    page: block[FAULT.page]!,
-    offset: block[FAULT.offset]!,
-    access: kind,
-    gpaFrame: block[FAULT.gpaFrame]!,
-    intent: block[FAULT.intentWrite] === 1 ? 'write' : 'read',
-    row: block[FAULT.row]!,
-  };
-}
-
-/** Runs accesses of the workload, faults and all. */
-function warmUp(core: Core, system: System, count: number): void {
-  for (let done = 0; done < count; ) {
-    done += core.runSynthetic(done, count - done);
-    if (done < count) system.handleFault(faultOf(core, ACCESS_KINDS[core.fault[FAULT.kind]!]!), core);
-  }
-}
-
 /** The regions of a configuration, for a message. */
 const regionsText = (config: ResolvedConfig): string =>
   config.regions.map(({ base, bytes }) => `${hex(base / 4096, 0)} to ${hex((base + bytes) / 4096, 0)}`).join(', ');
@@ -130,7 +109,7 @@ const regionsText = (config: ResolvedConfig): string =>
  *
  * @param input a configuration as `resolveConfig` takes it, synthetic
  * @param address guest virtual address, in one of the configuration's regions
- * @throws NestwalkError `config.invalid`, or `usage` for an address outside all regions
+ * @throws NestwalkError `config.invalid`, `usage` for an address outside all regions, and `table.corrupt`
  */
 export async function walkOnce(input: unknown, address: number, options: WalkOptions = {}): Promise<WalkSteps> {
   const { config } = resolveConfig(input, { defaultSeed: 1 });
@@ -145,10 +124,12 @@ export async function walkOnce(input: unknown, address: number, options: WalkOpt
   const system = createSystem(config);
   const workload = encodeWorkload(config.workload, config.regions, seedWords(config.seed));
   // Not static, so that the core takes every access by itself and A and D bits may change.
-  const core = new Core(machineBlock(config, system.bounds, false), system.memory.buffer, workload);
-  core.loadContext(contextBlock(system.context));
+  const setup = { machine: machineBlock(config, system.bounds, false), memory: system.memory.buffer, workload };
+  const hardware = new TypeScriptHardware(setup);
+  const { core } = hardware;
+  hardware.loadContext(contextBlock(system.context));
   const warm = options.warm ?? 0;
-  warmUp(core, system, warm);
+  new RunLoop({ system, hardware, engineReason: 'it has probes' }).synthetic(0, warm);
 
   const recorder = new Recorder(config);
   const { page, offset } = split(address);
@@ -163,7 +144,7 @@ export async function walkOnce(input: unknown, address: number, options: WalkOpt
     skipped: recorder.hits,
   };
   if (completed === 1) return { ...steps, ...translationOf(system, page, offset) };
-  return { ...steps, fault: describeFault(faultOf(core, kind)) };
+  return { ...steps, fault: describeFault(faultFromBlock(core.fault)) };
 }
 
 /** Notes which TLB level holds the page before the access is made. */

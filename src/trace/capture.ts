@@ -11,6 +11,7 @@ import { basename, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { compressionByName, formatByName } from '../config/traceFormat.ts';
 import { NestwalkError } from '../errors.ts';
 import type { AccessBlock } from './block.ts';
 import { Notes } from './format.ts';
@@ -89,8 +90,10 @@ export async function captureTrace(
 
 /** Whether the target is text; an error when it is neither that nor `.nwt`, or when text cannot do what is asked. */
 function checkTarget(out: string, { fetches, limit }: CaptureOptions): boolean {
-  if (out.endsWith('.nwt')) return false;
-  if (!/\.lackey(\.gz)?$/.test(out)) {
+  const format = formatByName(out);
+  const compression = compressionByName(out);
+  if (format === 'nwt' && compression === '') return false;
+  if (format !== 'lackey' || !['', '.gz'].includes(compression)) {
     throw new NestwalkError(
       'usage',
       `a trace is recorded to *.nwt, *.lackey or *.lackey.gz; ${out} was given`,
@@ -253,7 +256,7 @@ class TextWriter implements Writer {
     this.#path = path;
     this.#temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
     const file = createWriteStream(this.#temporary, { flags: 'wx' });
-    const gzip = path.endsWith('.gz') ? createGzip() : undefined;
+    const gzip = compressionByName(path) === '.gz' ? createGzip() : undefined;
     this.#input = gzip ?? file;
     this.#done = gzip ? pipeline(gzip, file) : finished(file);
     this.#done.catch((error: unknown) => {

@@ -1,10 +1,10 @@
 /** What is in a trace, and its conversion to `.nwt`. */
 import { basename } from 'node:path';
+import { compressionByName, formatByName, type TraceFormat } from '../config/traceFormat.ts';
 import { NestwalkError } from '../errors.ts';
 import type { AccessBlock, ReadOptions } from './block.ts';
 import { pageBound } from './block.ts';
-import type { TraceFormat } from './format.ts';
-import { formatByName, Notes, readStream, tellFormat } from './format.ts';
+import { Notes, readStream, tellFormat } from './format.ts';
 import { NwtFile } from './nwt.ts';
 import type { NwtHeader } from './nwtFormat.ts';
 import type { NwtOrigin } from './nwtWriter.ts';
@@ -76,7 +76,7 @@ export async function convertTrace(
   to: string,
   options: ConvertOptions = {},
 ): Promise<NwtHeader> {
-  if (formatByName(to) !== 'nwt' || !to.endsWith('.nwt')) {
+  if (formatByName(to) !== 'nwt' || compressionByName(to) !== '') {
     throw new NestwalkError(
       'usage',
       `a trace is converted to a file named *.nwt (its blocks are compressed); ${to} was given`,

@@ -1,5 +1,6 @@
 /** Which format a trace file has, and how to read the formats that are streams. */
 import { createHash } from 'node:crypto';
+import { formatByName, TRACE_FORMATS, type TraceFormat } from '../config/traceFormat.ts';
 import { NestwalkError } from '../errors.ts';
 import type { AccessBlock, ReadOptions } from './block.ts';
 import { looksLikeChampsim, readChampsim } from './champsim.ts';
@@ -7,13 +8,8 @@ import { readLackey } from './lackey.ts';
 import { looksLikeNwt } from './nwt.ts';
 import type { ByteSource } from './source.ts';
 
-/** Formats that can be read. */
-export const TRACE_FORMATS = ['lackey', 'champsim', 'nwt'] as const;
-/** Name of a trace format. */
-export type TraceFormat = (typeof TRACE_FORMATS)[number];
-
 /**
- * Format of a trace: by its name without `.gz`, `.xz`, `.zst` (`.lackey`, `.champsimtrace`, `.nwt`), else by its content.
+ * Format of a trace: by its name where that tells it, else by its content.
  * @throws NestwalkError 'trace.corrupt' when neither tells
  */
 export async function tellFormat(source: ByteSource): Promise<TraceFormat> {
@@ -24,14 +20,6 @@ export async function tellFormat(source: ByteSource): Promise<TraceFormat> {
     `${source.path}: neither its name nor its content tells the format of this trace; say which it is: ` +
       TRACE_FORMATS.join(', '),
   );
-}
-
-/** Format by the name of a file; undefined when that tells none. */
-export function formatByName(path: string): TraceFormat | undefined {
-  const name = path.replace(/\.(gz|xz|zst)$/, '');
-  if (name.endsWith('.lackey')) return 'lackey';
-  if (name.endsWith('.champsimtrace')) return 'champsim';
-  return name.endsWith('.nwt') ? 'nwt' : undefined;
 }
 
 function formatByContent(head: Uint8Array): TraceFormat | undefined {

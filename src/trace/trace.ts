@@ -1,8 +1,8 @@
 /** Recorded streams: open one whatever its format, print it, tell what is in it, convert it. */
+import type { TraceFormat } from '../config/traceFormat.ts';
 import { NestwalkError } from '../errors.ts';
 import type { AccessBlock, ReadOptions } from './block.ts';
 import { accessLine } from './block.ts';
-import type { TraceFormat } from './format.ts';
 import { readStream, tellFormat } from './format.ts';
 import { NwtFile } from './nwt.ts';
 import type { NwtHeader } from './nwtFormat.ts';
@@ -15,8 +15,6 @@ import { openSource } from './source.ts';
 export type { AccessBlock } from './block.ts';
 export type { ConvertOptions, TraceInfo } from './convert.ts';
 export { convertTrace, traceInfo } from './convert.ts';
-export type { TraceFormat } from './format.ts';
-export { TRACE_FORMATS } from './format.ts';
 export type { PassOptions, TraceProgress } from './pass.ts';
 
 /** How to read a trace. */

@@ -3,13 +3,11 @@
  * first (the number is the stream of its random draws), with everything that can be computed beforehand.
  */
 import type { ComponentConfig, RegionConfig } from '../config/resolved.ts';
+import { MAX_WORKLOAD_DEPTH } from '../config/workload.ts';
 import { NestwalkError } from '../errors.ts';
 import { COMPONENT, type WorkloadBlock } from '../hardware/access.ts';
 import { COMPONENT_SLOTS, PATTERNS } from '../schema.ts';
 import { zipfExponentUnits, zipfTable } from './zipf.ts';
-
-/** Most components on a path from the whole workload down to a leaf, both counted. */
-export const MAX_WORKLOAD_DEPTH = 16;
 
 const TWO_32 = 2 ** 32;
 const PAGE = 4096;
@@ -213,7 +211,10 @@ class Encoder {
   }
 }
 
-/** What the generators rely on to stay inside their tables; a validated configuration never fails here. */
+/**
+ * What the generators rely on to stay inside their tables. `resolveConfig` makes sure of all of it, with the place of
+ * each mistake: only a workload that was put together without it fails here.
+ */
 function refuseUnless(holds: boolean, path: string, message: string): void {
   if (holds) return;
   throw new NestwalkError('config.invalid', `${path} ${message}.`, {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LAYERS } from '../../.dependency-cruiser.mjs';
 import { NAMED_WORKLOADS } from '../../src/config/named.ts';
-import { TRACE_FORMATS } from '../../src/config/resolved.ts';
+import { TRACE_FORMATS } from '../../src/config/traceFormat.ts';
 import { MachineSchema, PATTERN_FIELDS, PagingSchema } from '../../src/config/schema.ts';
 import { philox } from '../../src/hardware/philox.ts';
 import { LEDGER_CAUSES } from '../../src/hypervisor/ledger.ts';
