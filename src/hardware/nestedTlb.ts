@@ -26,6 +26,7 @@ export class NestedTlb {
   find(gpaFrame: number, vm: number): number {
     let number = gpaFrame;
     for (let size = 0; size < PAGE_SIZES.length; size++) {
+      if (!this.filledSizes[size]) continue;
       const slot = this.cache.find(this.cache.setOf(number), keyOf(number, size), vm);
       if (slot >= 0) {
         this.hitSize = size;

@@ -3,7 +3,7 @@
  * PSC[k] holds non-leaf entries read at level k, keyed by the address bits above that level's index, so that a walk
  * may start at level k-1. The same class serves linear, combined and nested (guest-physical) mappings.
  */
-import { MAX_TABLE_LEVELS, REPLACEMENTS } from '../schema.ts';
+import { ENTRIES_PER_TABLE, MAX_TABLE_LEVELS, REPLACEMENTS } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 
 /** Payload flag: AND of R/W from the root down to and including the entry. */
@@ -13,63 +13,85 @@ export const HOST_WRITABLE = 2;
 
 /** One level. Payload: next table's frame in its own space, its host frame, flags. */
 export class PscLevel {
+  /** Level at which its entries are read. */
+  readonly level: number;
+  /** What a page number is multiplied by, and then rounded down, for the number that is looked for. */
+  private readonly scale: number;
   readonly cache: SetAssoc;
   readonly tables: Float64Array;
   readonly hosts: Float64Array;
   readonly flags: Uint8Array;
 
-  constructor(entries: number, ways: number) {
+  constructor(level: number, entries: number, ways: number) {
+    this.level = level;
+    this.scale = ENTRIES_PER_TABLE ** (1 - level);
     this.cache = new SetAssoc({ sets: entries / ways, ways, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 });
     this.tables = new Float64Array(entries);
     this.hosts = new Float64Array(entries);
     this.flags = new Uint8Array(entries);
   }
+
+  /** The slot of a page, or -1. */
+  find(page: number, owner: number): number {
+    const number = Math.floor(page * this.scale);
+    return this.cache.find(this.cache.setOf(number), number, owner);
+  }
+
+  /** A hit on a slot: tells the replacement policy. */
+  promote(page: number, slot: number): void {
+    this.cache.promote(this.cache.setOf(Math.floor(page * this.scale)), slot);
+  }
+
+  fill(page: number, owner: number, table: number, host: number, flags: number): void {
+    const number = Math.floor(page * this.scale);
+    const slot = this.cache.fill(this.cache.setOf(number), number, owner, 0);
+    this.tables[slot] = table;
+    this.hosts[slot] = host;
+    this.flags[slot] = flags;
+  }
+
+  /** Drops the entry of an owner for a page, if it is there. */
+  drop(page: number, owner: number): void {
+    const number = Math.floor(page * this.scale);
+    this.cache.dropKey(this.cache.setOf(number), number, owner);
+  }
 }
 
-/** The caches of one dimension, levels 2 to 5; `levels[k]` is undefined where level k has none. */
+/** The caches of one dimension, of table levels 2 to 5. */
 export class Psc {
-  readonly levels: (PscLevel | undefined)[] = new Array(MAX_TABLE_LEVELS + 1);
+  /** Those that there are, the lowest level first. */
+  readonly present: readonly PscLevel[];
+  /** By level; undefined where a level has none. */
+  private readonly ofLevel: readonly (PscLevel | undefined)[];
 
   /** Reads the geometry from a machine block; levels above the table's are left out. */
   constructor(block: Float64Array, at: number, tableLevels: number) {
+    const present: PscLevel[] = [];
     for (let k = 2; k <= tableLevels; k++) {
       const entries = block[at + 2 * (k - 2)]!;
       const ways = block[at + 2 * (k - 2) + 1]!;
-      if (entries > 0) this.levels[k] = new PscLevel(entries, ways);
+      if (entries > 0) present.push(new PscLevel(k, entries, ways));
     }
+    this.present = present;
+    this.ofLevel = Array.from({ length: MAX_TABLE_LEVELS + 1 }, (_, k) => present.find(({ level }) => level === k));
   }
 
-  /** The slot at level k of a number (the page number shifted right by 9(k-1)), or -1. */
-  find(k: number, number: number, owner: number): number {
-    const level = this.levels[k];
-    return level ? level.cache.find(level.cache.setOf(number), number, owner) : -1;
-  }
-
-  /** Fills level k where it has a cache. */
-  fill(k: number, number: number, owner: number, table: number, host: number, flags: number): void {
-    const level = this.levels[k];
-    if (!level) return;
-    const slot = level.cache.fill(level.cache.setOf(number), number, owner, 0);
-    level.tables[slot] = table;
-    level.hosts[slot] = host;
-    level.flags[slot] = flags;
+  /** Fills level k, where it has a cache, with what leads to the page's next table. */
+  fill(k: number, page: number, owner: number, table: number, host: number, flags: number): void {
+    const level = this.ofLevel[k];
+    if (level !== undefined) level.fill(page, owner, table, host, flags);
   }
 
   /** Drops the entries of an owner for a page, at every level. */
   dropPage(page: number, owner: number): void {
-    let number = page;
-    for (let k = 2; k <= MAX_TABLE_LEVELS; k++) {
-      number = Math.floor(number / 512);
-      const cache = this.levels[k]?.cache;
-      cache?.dropKey(cache.setOf(number), number, owner);
-    }
+    for (const level of this.present) level.drop(page, owner);
   }
 
   dropOwner(owner: number): void {
-    for (const level of this.levels) level?.cache.dropOwner(owner);
+    for (const level of this.present) level.cache.dropOwner(owner);
   }
 
   clear(): void {
-    for (const level of this.levels) level?.cache.clear();
+    for (const level of this.present) level.cache.clear();
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Replacement: which way of a full set goes, and what a hit or a fill does to the set's state.
  *
- * Policies: `lru`, `fifo` (time stamps), `plru` (a binary tree over the way numbers, each node pointing at the
- * victim's side), `nru` (one bit a way), `srrip` (two bits a way; Jaleel et al., ISCA 2010), `random` (Philox, so
+ * Policies: `lru`, `fifo` (an order of the contents), `plru` (a binary tree over the way numbers, each node pointing at
+ * the victim's side), `nru` (one bit a way), `srrip` (two bits a way; Jaleel et al., ISCA 2010), `random` (Philox, so
  * that a victim is a function of seed, array and index in the stream).
  */
 import { PURPOSES, REPLACEMENTS } from '../schema.ts';
@@ -19,32 +19,92 @@ const SRRIP_FILL = 2;
 /** Value at which srrip evicts a way. */
 const SRRIP_VICTIM = 3;
 
-/** Replacement state of one set-associative array of `sets × ways`. Slots are `set · ways + way`. */
-export class ReplacementState {
+/** Whether a policy keeps contents in an order ({@link ContentOrder}), so that way numbers cannot be seen. */
+export const isOrdered = (policy: number): boolean => policy === LRU || policy === FIFO;
+
+/**
+ * lru, fifo: the slots of each set in the order of their last hit or fill (fifo: fill). Each set is a ring, newest to
+ * oldest and round to the newest: a fill over the oldest only turns the ring by one place. Dropped slots are the oldest,
+ * so that they are filled first.
+ */
+export class ContentOrder {
+  /** The newest slot of each set. */
+  private readonly newest: Int32Array;
+  private readonly older: Int32Array;
+  private readonly newer: Int32Array;
+  private readonly promotes: boolean;
+
+  constructor(policy: number, sets: number, ways: number) {
+    this.promotes = policy === LRU;
+    this.newest = Int32Array.from({ length: sets }, (_, set) => set * ways);
+    const neighbours = (step: number): Int32Array =>
+      Int32Array.from({ length: sets * ways }, (_, slot) => slot - (slot % ways) + (((slot % ways) + step) % ways));
+    this.older = neighbours(1);
+    this.newer = neighbours(ways - 1);
+  }
+
+  /** A hit on a slot. */
+  hit(set: number, slot: number): void {
+    if (this.promotes && this.newest[set] !== slot) this.toFront(set, slot);
+  }
+
+  /** The oldest slot, which is the newest from now on. */
+  turn(set: number): number {
+    const oldest = this.newer[this.newest[set]!]!;
+    this.newest[set] = oldest;
+    return oldest;
+  }
+
+  /** A dropped slot becomes the oldest. */
+  drop(set: number, slot: number): void {
+    this.toFront(set, slot);
+    this.newest[set] = this.older[slot]!;
+  }
+
+  private toFront(set: number, slot: number): void {
+    const { older, newer } = this;
+    const first = this.newest[set]!;
+    if (slot === first) return;
+    const before = newer[slot]!;
+    const after = older[slot]!;
+    older[before] = after;
+    newer[after] = before;
+    const last = newer[first]!;
+    older[last] = slot;
+    newer[slot] = last;
+    older[slot] = first;
+    newer[first] = slot;
+    this.newest[set] = slot;
+  }
+
+  /** Calls `visit` with each slot of a set, newest first. */
+  forEach(set: number, visit: (slot: number) => void): void {
+    const first = this.newest[set]!;
+    let slot = first;
+    do {
+      visit(slot);
+      slot = this.older[slot]!;
+    } while (slot !== first);
+  }
+}
+
+/** plru, nru, srrip, random: state by way number of one array of `sets × ways`. Slots are `set · ways + way`. */
+export class WayState {
   readonly policy: number;
   readonly ways: number;
-  /** lru, fifo: time of the last hit or fill (fifo: fill) of each slot; 0 before the first. */
-  readonly stamps: Float64Array;
   /** nru, srrip: a value for each slot. plru: node k (1 … ways-1) of a set's tree at `set · ways + k`; 1 = victim on the right. */
   readonly values: Uint8Array;
   readonly arrayId: number;
   readonly seedLow: number;
   readonly seedHigh: number;
-  private clock = 0;
 
   constructor(policy: number, sets: number, ways: number, arrayId: number, seedLow: number, seedHigh: number) {
     this.policy = policy;
     this.ways = ways;
-    this.stamps = new Float64Array(policy === LRU || policy === FIFO ? sets * ways : 0);
     this.values = new Uint8Array(policy === PLRU || policy === NRU || policy === SRRIP ? sets * ways : 0);
     this.arrayId = arrayId;
     this.seedLow = seedLow;
     this.seedHigh = seedHigh;
-  }
-
-  /** Whether contents are kept in an order (lru, fifo), so that way numbers cannot be seen. */
-  get ordered(): boolean {
-    return this.policy === LRU || this.policy === FIFO;
   }
 
   /** Whether the state is a tree over the ways. */
@@ -55,9 +115,6 @@ export class ReplacementState {
   /** A hit on a slot. */
   hit(slot: number): void {
     switch (this.policy) {
-      case LRU:
-        this.stamps[slot] = ++this.clock;
-        break;
       case PLRU:
         this.pointAway(slot);
         break;
@@ -74,10 +131,6 @@ export class ReplacementState {
   /** A fill of a slot. */
   fill(slot: number): void {
     switch (this.policy) {
-      case LRU:
-      case FIFO:
-        this.stamps[slot] = ++this.clock;
-        break;
       case PLRU:
         this.pointAway(slot);
         break;
@@ -95,9 +148,6 @@ export class ReplacementState {
   victim(set: number, index: number): number {
     const first = set * this.ways;
     switch (this.policy) {
-      case LRU:
-      case FIFO:
-        return this.oldest(first);
       case PLRU:
         return first + this.treeVictim(first);
       case NRU:
@@ -111,15 +161,6 @@ export class ReplacementState {
         return first + below(word, this.ways);
       }
     }
-  }
-
-  private oldest(first: number): number {
-    const stamps = this.stamps;
-    let victim = first;
-    for (let slot = first + 1; slot < first + this.ways; slot++) {
-      if (stamps[slot]! < stamps[victim]!) victim = slot;
-    }
-    return victim;
   }
 
   private treeVictim(first: number): number {

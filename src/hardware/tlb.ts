@@ -33,6 +33,11 @@ export class TlbArray {
     return this.cache.find(this.cache.setOf(number), keyOf(number, size), tag);
   }
 
+  /** A hit on a slot that {@link find} gave: tells the replacement policy. */
+  promote(number: number, slot: number): void {
+    this.cache.promote(this.cache.setOf(number), slot);
+  }
+
   /** Fills a page of one size. */
   fill(number: number, size: number, tag: number, frame: number, flags: number, index: number): void {
     const slot = this.cache.fill(this.cache.setOf(number), keyOf(number, size), tag, index);
@@ -44,11 +49,19 @@ export class TlbArray {
 /** Key of a page: its number at its size, and the size in the low two bits. */
 export const keyOf = (number: number, size: number): number => number * 4 + size;
 
+/** One look of a side: an array, and a page size that it holds. */
+interface Look {
+  readonly array: TlbArray;
+  readonly size: number;
+}
+
 /** One side of the TLBs. `find` leaves the hit in `hitArray`, `hitSlot`, `hitSize`. */
 export class TlbSide {
   readonly arrays: readonly TlbArray[];
   /** The array of each page size, if any. */
   readonly ofSize: readonly (TlbArray | undefined)[];
+  /** What is looked for, in order: arrays in config order, smallest size first. */
+  private readonly looks: readonly Look[];
   hitArray: TlbArray | undefined;
   hitSlot = -1;
   hitSize = -1;
@@ -56,6 +69,7 @@ export class TlbSide {
   constructor(arrays: readonly TlbArray[]) {
     this.arrays = arrays;
     this.ofSize = PAGE_SIZES.map((_, size) => arrays.find((array) => array.sizes.includes(size)));
+    this.looks = arrays.flatMap((array) => array.sizes.map((size) => ({ array, size })));
   }
 
   /** Reads `count` arrays from a machine block; array ids count on from `firstId`. */
@@ -70,15 +84,15 @@ export class TlbSide {
 
   /** Looks a page up in every array of the side, in config order, smallest size first. Promotes nothing. */
   find(numbers: PageNumbers, tag: number): boolean {
-    for (const array of this.arrays) {
-      for (const size of array.sizes) {
-        const slot = array.find(numbers[size]!, size, tag);
-        if (slot >= 0) {
-          this.hitArray = array;
-          this.hitSlot = slot;
-          this.hitSize = size;
-          return true;
-        }
+    const looks = this.looks;
+    for (let i = 0; i < looks.length; i++) {
+      const { array, size } = looks[i]!;
+      const slot = array.find(numbers[size]!, size, tag);
+      if (slot >= 0) {
+        this.hitArray = array;
+        this.hitSlot = slot;
+        this.hitSize = size;
+        return true;
       }
     }
     return false;
