@@ -1,5 +1,5 @@
 /**
- * One run of nestwalk in a process of its own: reads `{config, engine}` as JSON from stdin, prints an
+ * One run of nestwalk in a process of its own: reads a {@link OneRequest} as JSON from stdin, prints an
  * {@link OneResult} as JSON. `bench/run.ts` starts it for each measurement.
  */
 import { readFileSync } from 'node:fs';
@@ -10,6 +10,8 @@ import type { CounterTree } from './yardstick.ts';
 export interface OneRequest {
   config: object;
   engine: 'native' | 'ts';
+  /** Threads; one when left out. */
+  workers?: number;
 }
 
 /** What this script prints. */
@@ -41,7 +43,7 @@ const request: OneRequest = JSON.parse(readFileSync(0, 'utf8'));
 const begin = performance.now();
 const result = await simulate(request.config as Parameters<typeof simulate>[0], {
   engine: request.engine,
-  workers: 1,
+  workers: request.workers ?? 1,
 });
 const wholeSeconds = (performance.now() - begin) / 1000;
 const { provenance } = result;

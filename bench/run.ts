@@ -58,8 +58,10 @@ function runSide(trial: Trial, side: Side, accesses: number, settings: Settings)
   if (side.program === 'yardstick') {
     return runYardstick(settings.yardstick, yardstickArguments(trial.subject, accesses), settings.prefix);
   }
-  const request = { config: configOf(trial.subject, accesses), engine: side.program };
-  return runNestwalk(request, settings.prefix);
+  const { program: engine, workers } = side;
+  // Workers need a processor each.
+  const prefix = trial.side.workers === undefined ? settings.prefix : [];
+  return runNestwalk({ config: configOf(trial.subject, accesses), engine, workers }, prefix);
 }
 
 /** Counters that differ between the yardstick and nestwalk's engine of this trial, on a short run. */

@@ -21,6 +21,8 @@ export interface Subject {
 export interface Side {
   program: 'yardstick' | 'native' | 'ts';
   accesses: number;
+  /** Threads of nestwalk, on any processors; absent: one, pinned. */
+  workers?: number;
 }
 
 /**
@@ -171,6 +173,18 @@ function twin(part: Partial<Subject>, accesses: number): Trial {
   };
 }
 
+/** Two workers against one, tables built before; long enough that a run is cut. */
+function scaling(part: Partial<Subject>, accesses: number, value: number): Trial {
+  const subject = subjectOf(part);
+  return {
+    name: `two workers: ${nameOf(subject)}`,
+    subject,
+    side: { program: 'native', accesses, workers: 2 },
+    other: { program: 'native', accesses, workers: 1 },
+    target: { measure: 'ratio', value },
+  };
+}
+
 /** Peak memory of a process that simulates the subject. */
 function memory(part: Partial<Subject>): Trial {
   const subject = subjectOf(part);
@@ -205,6 +219,7 @@ export const TRIALS: readonly Trial[] = [
   twin({ mode: '2d', walkCaches: 'full' }, 1e6),
   twin({ mode: '2d', pteCaches: true }, 1e6),
   twin({ mode: '2d', stream: 'sequential' }, 20e6),
+  scaling({ mode: '2d', stream: 'zipf', bytes: 4 * GIB }, 1e9, 1.85),
   memory({ mode: '1d', bytes: 16 * GIB }),
   memory({ mode: '2d', bytes: 16 * GIB }),
 ];

@@ -17,25 +17,29 @@ namespace {
 
 using nestwalk::Machine;
 using nestwalk::MachineFactory;
+using nestwalk::Stack;
+using nestwalk::StackCell;
+using nestwalk::StackFactory;
 using nestwalk::WorkloadView;
 namespace schema = nestwalk::schema;
 
 struct Tier {
   const char* name;
   MachineFactory make;
+  StackFactory make_stack;
   bool supported;
 };
 
 // Instruction-set tiers, the plainest first.
 std::vector<Tier> list_tiers() {
-  std::vector<Tier> tiers{{"base", nestwalk::make_machine_base, true}};
+  std::vector<Tier> tiers{{"base", nestwalk::make_machine_base, nestwalk::make_stack_base, true}};
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  tiers.push_back({"avx2", nestwalk::make_machine_avx2, avx2});
-  tiers.push_back({"avx512", nestwalk::make_machine_avx512, avx512});
+  tiers.push_back({"avx2", nestwalk::make_machine_avx2, nestwalk::make_stack_avx2, avx2});
+  tiers.push_back({"avx512", nestwalk::make_machine_avx512, nestwalk::make_stack_avx512, avx512});
 #endif
   return tiers;
 }
@@ -111,11 +115,22 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
       if (name != tier.name || !tier.supported) continue;
       machine_.reset(tier.make(info[1].As<Napi::Float64Array>().Data(), reinterpret_cast<std::uint64_t*>(memory.Data()),
                                memory.ElementLength() / 2, workload));
-      if (machine_ == nullptr) fail(env, "Hardware: out of memory");
+      if (machine_ == nullptr) {
+        fail(env, "Hardware: out of memory");
+        return;
+      }
+      // Or the collector would take a machine for the few bytes of its wrapper, and let many of them pile up.
+      Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<std::int64_t>(machine_->bytes));
       return;
     }
     fail(env, "Hardware: no such instruction-set tier on this processor");
   }
+
+  void Finalize(Napi::Env env) override {
+    if (machine_ != nullptr) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<std::int64_t>(machine_->bytes));
+  }
+
+  Machine* machine() { return machine_.get(); }
 
  private:
   void keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
@@ -234,6 +249,86 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
   std::vector<const std::uint32_t*> tables_;
 };
 
+// All geometries of an STLB over the L1 misses of one machine (hardware/stack.h).
+class StackHandle : public Napi::ObjectWrap<StackHandle> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Stack",
+                       {InstanceMethod<&StackHandle::finish>("finish"), InstanceMethod<&StackHandle::misses>("misses")});
+  }
+
+  // (tier name, machine block, front Hardware, cells as pairs (entries, ways), walkers: a Hardware for each cell, or none)
+  explicit StackHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StackHandle>(info) {
+    const Napi::Env env = info.Env();
+    if (info.Length() < 5 || !info[0].IsString() || !is_doubles(info[1], schema::kMachineSlots) || !info[2].IsObject() ||
+        !is_doubles(info[3], 2) || !info[4].IsArray()) {
+      fail(env, "Stack: wants a tier, a machine block, a machine, cells and walkers");
+      return;
+    }
+    auto shapes = info[3].As<Napi::Float64Array>();
+    auto walkers = info[4].As<Napi::Array>();
+    cells_.resize(shapes.ElementLength() / 2);
+    if (walkers.Length() != 0 && walkers.Length() != cells_.size()) {
+      fail(env, "Stack: wants a walker for each cell, or none");
+      return;
+    }
+    Machine* first = nullptr;
+    for (std::size_t i = 0; i < cells_.size(); i++) {
+      cells_[i].entries = static_cast<std::uint32_t>(shapes[2 * i]);
+      cells_[i].ways = static_cast<std::uint32_t>(shapes[2 * i + 1]);
+      if (walkers.Length() == 0) continue;
+      const Napi::Value walker = walkers.Get(static_cast<std::uint32_t>(i));
+      if (!walker.IsObject()) {
+        fail(env, "Stack: a walker is no machine");
+        return;
+      }
+      cells_[i].walker = keep(walker.As<Napi::Object>());
+      if (first == nullptr) {
+        first = cells_[i].walker;
+      } else {
+        cells_[i].walker->share_scratch(*first);
+      }
+    }
+    const std::string name = info[0].As<Napi::String>().Utf8Value();
+    for (const Tier& tier : list_tiers()) {
+      if (name != tier.name || !tier.supported) continue;
+      stack_.reset(tier.make_stack(info[1].As<Napi::Float64Array>().Data(), cells_.data(), cells_.size()));
+      if (stack_ == nullptr) {
+        fail(env, "Stack: out of memory");
+        return;
+      }
+      front_ = keep(info[2].As<Napi::Object>());
+      if (!front_->set_miss_sink(stack_.get())) fail(env, "Stack: the machine's run is not static");
+      return;
+    }
+    fail(env, "Stack: no such instruction-set tier on this processor");
+  }
+
+  // The machine in front outlives its stack only here, and must not give its misses to nobody.
+  ~StackHandle() override {
+    if (front_ != nullptr) front_->set_miss_sink(nullptr);
+  }
+
+ private:
+  Machine* keep(const Napi::Object& hardware) {
+    kept_.push_back(Napi::Persistent(hardware));
+    return Napi::ObjectWrap<Hardware>::Unwrap(hardware)->machine();
+  }
+
+  Napi::Value finish(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), stack_->finish()); }
+
+  Napi::Value misses(const Napi::CallbackInfo& info) {
+    auto list = Napi::Float64Array::New(info.Env(), cells_.size());
+    for (std::size_t i = 0; i < cells_.size(); i++) list[i] = static_cast<double>(stack_->misses(i));
+    return list;
+  }
+
+  Machine* front_ = nullptr;
+  std::unique_ptr<Stack> stack_;
+  std::vector<StackCell> cells_;
+  std::vector<Napi::ObjectReference> kept_;
+};
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto tiers = Napi::Array::New(env);
   std::uint32_t count = 0;
@@ -248,6 +343,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("tier", Napi::String::New(env, best));
   exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
   exports.Set("Hardware", Hardware::define(env));
+  exports.Set("Stack", StackHandle::define(env));
   return exports;
 }
 

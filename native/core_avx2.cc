@@ -1,3 +1,4 @@
 #define NESTWALK_TIER avx2
 #define NESTWALK_FACTORY make_machine_avx2
+#define NESTWALK_STACK_FACTORY make_stack_avx2
 #include "tier.h"

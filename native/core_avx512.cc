@@ -1,3 +1,4 @@
 #define NESTWALK_TIER avx512
 #define NESTWALK_FACTORY make_machine_avx512
+#define NESTWALK_STACK_FACTORY make_stack_avx512
 #include "tier.h"

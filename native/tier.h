@@ -1,8 +1,9 @@
 // One instruction-set tier: the whole core compiled once more, in a namespace of its own, with another set of vector
-// instructions. Each core_<tier>.cc defines NESTWALK_TIER and NESTWALK_FACTORY and includes this file.
+// instructions. Each core_<tier>.cc defines NESTWALK_TIER and the names of its factories and includes this file.
 #include <new>
 
 #include "hardware/core.h"
+#include "hardware/stack.h"
 
 namespace nestwalk {
 
@@ -11,11 +12,13 @@ namespace NESTWALK_TIER {
 template <class Cache, bool kNested, bool kExtras>
 Machine* make(const double* machine, std::uint64_t* memory, std::size_t words, const WorkloadView& workload) {
   allocation_failed = false;
+  const std::size_t before = allocated_bytes;
   auto* made = new (std::nothrow) Core<Cache, kNested, kExtras>(machine, memory, words, workload);
   if (made != nullptr && allocation_failed) {
     delete made;
     return nullptr;
   }
+  if (made != nullptr) made->bytes = sizeof *made + allocated_bytes - before;
   return made;
 }
 
@@ -52,6 +55,10 @@ Machine* NESTWALK_FACTORY(const double* machine, std::uint64_t* memory, std::siz
   if (ways <= tier::NarrowLru<4>::kMaxWays) return tier::make_with<tier::NarrowLru<4>>(machine, memory, words, workload);
   if (ways <= tier::NarrowLru<16>::kMaxWays) return tier::make_with<tier::NarrowLru<16>>(machine, memory, words, workload);
   return tier::make_with<tier::WideLru>(machine, memory, words, workload);
+}
+
+Stack* NESTWALK_STACK_FACTORY(const double* machine, const StackCell* cells, std::size_t count) {
+  return NESTWALK_TIER::make_stack(machine, cells, count);
 }
 
 }  // namespace nestwalk

@@ -46,6 +46,27 @@ export const ERRORS = {
   'engine.failed': { summary: 'the native engine failed', mend: 'report this with the configuration' },
   'run.cancelled': { summary: 'the run was interrupted', mend: 'start it again' },
   'run.failed': { summary: 'a worker failed', mend: 'report this with the configuration' },
+  'sweep.folder': {
+    summary: 'the folder of a sweep cannot be read or written',
+    mend: 'give it room and permissions, then start the same command again: what was finished is kept',
+  },
+  'sweep.plan': {
+    summary: 'the folder holds another sweep',
+    mend: 'give another folder to --out, or go on with the sweep that the folder holds',
+  },
+  'sweep.conflict': {
+    summary: 'two results of one cell differ',
+    mend: 'one of the machines that wrote them is at fault: delete the line or file that is wrong',
+  },
+  'sweep.failed': {
+    summary: 'a sweep cannot go on',
+    mend: 'see the reason, then start the same command again: what was finished is kept',
+  },
+  'store.missing': {
+    summary: 'the results store (DuckDB) cannot be loaded',
+    mend: 'install @duckdb/node-api; CSV and JSON need no store',
+  },
+  'store.query': { summary: 'the store refused a query', mend: 'the table is `cells`; see docs/sweeps.md' },
   usage: { summary: 'wrong use of a command', mend: 'see --help' },
 } as const;
 

@@ -54,7 +54,11 @@ function played(rig: Rig, side: Side, letters: string): string {
   return events.join(' ');
 }
 
-const lettersOf = (table: string): string => table.split(' ').map((event) => event[0]).join('');
+const lettersOf = (table: string): string =>
+  table
+    .split(' ')
+    .map((event) => event[0])
+    .join('');
 
 describe.each(ENGINES)('$name: victims', (engine) => {
   const TABLES: [Replacement, number, string][] = [
@@ -90,10 +94,13 @@ describe.each(ENGINES)('$name: victims', (engine) => {
     },
   );
 
-  it.each(TABLES.filter(([policy]) => policy === 'lru'))('%s, %i ways, in a run where nothing changes', (policy, ways, table) => {
-    const rig = bedOf('l1d', policy, ways, true).machine(engine);
-    expect(played(rig, 'l1d', lettersOf(table))).toBe(table);
-  });
+  it.each(TABLES.filter(([policy]) => policy === 'lru'))(
+    '%s, %i ways, in a run where nothing changes',
+    (policy, ways, table) => {
+      const rig = bedOf('l1d', policy, ways, true).machine(engine);
+      expect(played(rig, 'l1d', lettersOf(table))).toBe(table);
+    },
+  );
 
   it.each([17, 24, 40])('wide sets (%i ways) of fifo, nru and srrip', (ways) => {
     for (const policy of ['fifo', 'nru', 'srrip'] as const) {
@@ -113,19 +120,22 @@ describe.each(ENGINES)('$name: victims', (engine) => {
 });
 
 describe.each(ENGINES)('$name: free ways', (engine) => {
-  it.each(['fifo', 'plru', 'nru', 'srrip', 'random'] as const)('%s fills the lowest free way before any victim', (policy) => {
-    const rig = bedOf('l1d', policy, 4).machine(engine);
-    played(rig, 'l1d', 'ABCD');
-    rig.hardware.invlpg(1, pageOf('C'));
-    rig.hardware.invlpg(1, pageOf('B'));
-    expect(played(rig, 'l1d', 'EFE')).toBe('E+ F+ E=');
-    if (policy === 'fifo') return;
-    // By way: A E F D. The canonical form is by way too, for a plru set that is full by its tree.
-    if (policy !== 'plru') {
-      const frames = framesIn(rig);
-      expect(frames).toEqual(['A', 'E', 'F', 'D'].map((letter) => FRAMES + pageOf(letter)));
-    }
-  });
+  it.each(['fifo', 'plru', 'nru', 'srrip', 'random'] as const)(
+    '%s fills the lowest free way before any victim',
+    (policy) => {
+      const rig = bedOf('l1d', policy, 4).machine(engine);
+      played(rig, 'l1d', 'ABCD');
+      rig.hardware.invlpg(1, pageOf('C'));
+      rig.hardware.invlpg(1, pageOf('B'));
+      expect(played(rig, 'l1d', 'EFE')).toBe('E+ F+ E=');
+      if (policy === 'fifo') return;
+      // By way: A E F D. The canonical form is by way too, for a plru set that is full by its tree.
+      if (policy !== 'plru') {
+        const frames = framesIn(rig);
+        expect(frames).toEqual(['A', 'E', 'F', 'D'].map((letter) => FRAMES + pageOf(letter)));
+      }
+    },
+  );
 
   it('what a dropped way leaves behind counts for nothing; the other ways keep their bits', () => {
     // nru: A B C D all set; B's way is dropped and filled by E, which sets its bit. F clears all and takes way 0, G way 1.
@@ -174,8 +184,17 @@ describe.each(ENGINES)('$name: random', (engine) => {
   });
 
   it('arrays are numbered l1d, l1i, stlb, in the order of the configuration', () => {
-    const random = (sizes: TlbArrayConfig['sizes']): TlbArrayConfig => ({ entries: 4, ways: 4, sizes, replacement: 'random' });
-    const machine = { l1d: [random(['2MiB']), random(['4KiB'])], l1i: [random(['4KiB'])], stlb: [random(['1GiB']), random(['4KiB'])] };
+    const random = (sizes: TlbArrayConfig['sizes']): TlbArrayConfig => ({
+      entries: 4,
+      ways: 4,
+      sizes,
+      replacement: 'random',
+    });
+    const machine = {
+      l1d: [random(['2MiB']), random(['4KiB'])],
+      l1i: [random(['4KiB'])],
+      stlb: [random(['1GiB']), random(['4KiB'])],
+    };
     const bed = new Bed({ mode: 'native', machine });
     for (let page = 0; page < 40; page++) bed.map(page, FRAMES + page);
     const rig = bed.machine(engine);
@@ -194,7 +213,10 @@ describe.each(ENGINES)('$name: random', (engine) => {
   });
 
   it('a retry draws for the same index', () => {
-    const bed = new Bed({ mode: 'native', machine: { l1d: [{ entries: 4, ways: 4, sizes: ['4KiB'], replacement: 'random' }] } });
+    const bed = new Bed({
+      mode: 'native',
+      machine: { l1d: [{ entries: 4, ways: 4, sizes: ['4KiB'], replacement: 'random' }] },
+    });
     for (let page = 0; page < 4; page++) bed.map(page, FRAMES + page);
     const rig = bed.machine(engine);
     for (let page = 0; page < 4; page++) rig.read(page);

@@ -11,7 +11,7 @@ import { countersFromBlock } from '../src/results/counters.ts';
 import { REPLACEMENTS } from '../src/schema.ts';
 import { encodeWorkload } from '../src/workload/encode.ts';
 import { Bed } from './support/bed.ts';
-import { type Engine, ENGINES } from './support/engines.ts';
+import { ENGINES, type Engine } from './support/engines.ts';
 
 type Array4K = { entries: number; ways: number; replacement?: (typeof REPLACEMENTS)[number] };
 
@@ -90,20 +90,25 @@ describe.each(ENGINES)('$name', (engine) => {
       { replacement, entries: 64, ways: 4, pages: 512 },
       { replacement, entries: 512, ways: 8, pages: 1024 },
     ]),
-  )('$replacement, $entries entries, $ways ways: a uniform stream over $pages pages hits E/P of the time', async ({ pages, ...array }) => {
-    const accesses = 60_000;
-    const count = await hits(engine, { pages, accesses, workload: UNIFORM }, array);
-    const ratio = array.entries / pages;
-    const deviation = Math.sqrt(accesses * ratio * (1 - ratio));
-    expect(count).toBeLessThan(accesses * ratio + 5 * deviation);
-    expect(count).toBeGreaterThan(accesses * ratio - 5 * deviation - array.entries);
-  });
+  )(
+    '$replacement, $entries entries, $ways ways: a uniform stream over $pages pages hits E/P of the time',
+    async ({ pages, ...array }) => {
+      const accesses = 60_000;
+      const count = await hits(engine, { pages, accesses, workload: UNIFORM }, array);
+      const ratio = array.entries / pages;
+      const deviation = Math.sqrt(accesses * ratio * (1 - ratio));
+      expect(count).toBeLessThan(accesses * ratio + 5 * deviation);
+      expect(count).toBeGreaterThan(accesses * ratio - 5 * deviation - array.entries);
+    },
+  );
 
   it('two levels hit as one of between E2 and E1 + E2 entries: that many different pages they hold together', async () => {
     const [pages, accesses] = [1024, 60_000];
     const stlb = { entries: 512, ways: 512, sizes: ['4KiB'] };
     const machine = { l1d: [{ entries: 32, ways: 32, sizes: ['4KiB'] }], stlb: [stlb] };
-    const { counters: block } = await engine.execute(configOf({ pages, accesses, workload: UNIFORM }, machine));
+    const { counters: block } = await engine.execute(
+      configOf({ pages, accesses, workload: UNIFORM }, machine),
+    );
     const counters = countersFromBlock(block, []);
     const ratio = 1 - counters.stlbMisses / accesses;
     const noise = 5 * Math.sqrt(0.25 / accesses);
@@ -115,24 +120,30 @@ describe.each(ENGINES)('$name', (engine) => {
     ['uniform', { pages: 40, accesses: 2000, workload: UNIFORM }],
     ['zipf', { pages: 200, accesses: 2000, workload: { pattern: 'zipf', theta: 0.99 } }],
     ['hot and cold', { pages: 100, accesses: 2000, workload: { pattern: 'hotcold', hot: 0.1, weight: 0.8 } }],
-    ['a moving window', { pages: 90, accesses: 2000, workload: { pattern: 'window', pages: 12, shift: 3, every: 40 } }],
+    [
+      'a moving window',
+      { pages: 90, accesses: 2000, workload: { pattern: 'window', pages: 12, shift: 3, every: 40 } },
+    ],
   ];
 
-  it.each(STREAMS)('%s: lru of E entries hits exactly the accesses of stack distance below E, for every E', async (_, stream) => {
-    const { reuse } = await engine.execute(configOf(stream, {}, true));
-    const [cold, ...pairs] = reuse!;
-    expect(cold).toBe(new Set(pagesOf(stream)).size);
-    let before = 0;
-    for (const entries of [1, 2, 3, 4, 5, 8, 13, 16, 17, 21, 34, 55, 64, 89, 144]) {
-      let expected = 0;
-      for (let k = 0; k < pairs.length; k += 2) if (pairs[k] < entries) expected += pairs[k + 1];
-      const count = await hits(engine, stream, { entries, ways: entries });
-      expect(count, `${entries} entries`).toBe(expected);
-      // Inclusion: a larger one never hits less.
-      expect(count).toBeGreaterThanOrEqual(before);
-      before = count;
-    }
-  });
+  it.each(STREAMS)(
+    '%s: lru of E entries hits exactly the accesses of stack distance below E, for every E',
+    async (_, stream) => {
+      const { reuse } = await engine.execute(configOf(stream, {}, true));
+      const [cold, ...pairs] = reuse!;
+      expect(cold).toBe(new Set(pagesOf(stream)).size);
+      let before = 0;
+      for (const entries of [1, 2, 3, 4, 5, 8, 13, 16, 17, 21, 34, 55, 64, 89, 144]) {
+        let expected = 0;
+        for (let k = 0; k < pairs.length; k += 2) if (pairs[k] < entries) expected += pairs[k + 1];
+        const count = await hits(engine, stream, { entries, ways: entries });
+        expect(count, `${entries} entries`).toBe(expected);
+        // Inclusion: a larger one never hits less.
+        expect(count).toBeGreaterThanOrEqual(before);
+        before = count;
+      }
+    },
+  );
 
   it.each(STREAMS)('%s: no policy misses less than MIN', async (_, stream) => {
     const pages = pagesOf(stream);
@@ -145,18 +156,25 @@ describe.each(ENGINES)('$name', (engine) => {
     }
   });
 
-  it.each(STREAMS)('%s: a direct-mapped array of twice the sets hits wherever the smaller one does', async (_, stream) => {
-    let before = 0;
-    for (let entries = 1; entries <= 256; entries *= 2) {
-      const count = await hits(engine, stream, { entries, ways: 1 });
-      expect(count, `${entries} sets`).toBeGreaterThanOrEqual(before);
-      before = count;
-    }
-  });
+  it.each(STREAMS)(
+    '%s: a direct-mapped array of twice the sets hits wherever the smaller one does',
+    async (_, stream) => {
+      let before = 0;
+      for (let entries = 1; entries <= 256; entries *= 2) {
+        const count = await hits(engine, stream, { entries, ways: 1 });
+        expect(count, `${entries} sets`).toBeGreaterThanOrEqual(before);
+        before = count;
+      }
+    },
+  );
 
   it('round and round through one page more than there are entries: lru and fifo never hit, MIN nearly always', async () => {
     const entries = 16;
-    const stream: Stream = { pages: entries + 1, accesses: 1700, workload: { pattern: 'stride', bytes: 4096 } };
+    const stream: Stream = {
+      pages: entries + 1,
+      accesses: 1700,
+      workload: { pattern: 'stride', bytes: 4096 },
+    };
     for (const replacement of ['lru', 'fifo'] as const)
       expect(await hits(engine, stream, { entries, ways: entries, replacement })).toBe(0);
     // MIN loses one page, and then one access in `entries`: (1700 - 17) / 16 more misses at the most.

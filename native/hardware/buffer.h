@@ -12,6 +12,10 @@ namespace nestwalk::NESTWALK_TIER {
 // Set when any buffer could not be had; the factory of a machine looks at it and gives none.
 inline thread_local bool allocation_failed = false;
 
+// Bytes that the buffers of this thread's machines were given so far: a factory takes the difference, so that Node's
+// collector knows what a machine weighs.
+inline thread_local std::size_t allocated_bytes = 0;
+
 template <class T>
 class Buffer {
  public:
@@ -33,6 +37,7 @@ class Buffer {
       allocation_failed = true;
       return;
     }
+    allocated_bytes += bytes;
     std::memset(data_, byte, bytes);
     size_ = size;
   }

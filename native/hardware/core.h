@@ -80,6 +80,7 @@ class Core final : public Machine {
     TableZone nested{at(schema::kContextNestedZoneBase), at(schema::kContextNestedZoneFrames), nullptr};
     if (!place(guest, at(schema::kContextGuestZoneWord))) return false;
     if (kNested && !place(nested, at(schema::kContextNestedZoneWord))) return false;
+    leave_static_way(context);
     tag_ = tags_.id(context[schema::kContextTag]);
     const std::uint64_t vm = vms_.id(context[schema::kContextVm]);
     if (tags_.size() > kMaxOwners || vms_.size() > kMaxOwners) return false;
@@ -203,6 +204,53 @@ class Core final : public Machine {
   void read_unique(double* counts) const override { state_.unique.read(counts); }
   std::size_t read_reuse(double* out) override { return reuse_.read(out); }
   std::size_t save_state(double* out) override { return StateFormat<Cache, kNested, kExtras>(*this).save(out); }
+  bool set_miss_sink(MissSink* sink) override {
+    miss_sink_ = sink;
+    return static_tlbs_;
+  }
+
+  bool walk_pages(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t count) override {
+    for (std::uint32_t done = 0; done < count; done += kCoreBatch) {
+      const std::uint32_t batch = count - done < kCoreBatch ? count - done : kCoreBatch;
+      if (!walk_all(pages + done, resolved == nullptr ? nullptr : resolved + done, batch)) return false;
+    }
+    return true;
+  }
+
+  bool walks_need_resolved() const override { return static_walk_.present() && static_walk_.needs_resolved(); }
+
+  bool resolve_pages(const std::uint64_t* pages, std::uint32_t count, ResolvedPage* resolved) override {
+    for (std::uint32_t done = 0; done < count; done += kCoreBatch) {
+      const std::uint32_t batch = count - done < kCoreBatch ? count - done : kCoreBatch;
+      const Status status = static_walk_.resolve(pages + done, batch, table_.zone, table_.root, resolved + done);
+      if (status != Status::kDone) {
+        broken_promise(status, pages[done]);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  bool copy_walker(Machine& other) override {
+    auto& from = static_cast<Core&>(other);
+    std::memcpy(state_.counters, from.state_.counters, sizeof state_.counters);
+    Buffer<double> state(from.save_state(nullptr));
+    if (state.size() == 0) return true;  // Nothing that walks could remember.
+    from.save_state(state.data());
+    return load_state(state.data(), state.size());
+  }
+
+  void copy_counters(Machine& other) override {
+    std::memcpy(state_.counters, static_cast<Core&>(other).state_.counters, sizeof state_.counters);
+  }
+
+  bool walks_need_pages() const override { return !static_walk_.present() || static_walk_.needs_pages(); }
+
+  void share_scratch(Machine& other) override {
+    static_walk_.use(static_cast<Core&>(other).static_walk_.scratch());
+    own_scratch_.allocate(0);
+  }
+
   bool load_state(const double* state, std::size_t length) override {
     return StateFormat<Cache, kNested, kExtras>(*this).load(state, length);
   }
@@ -227,7 +275,26 @@ class Core final : public Machine {
       static_stlb_.allocate(static_cast<std::uint32_t>(stlb[0]), static_cast<std::uint32_t>(stlb[1]), narrow);
     }
     static_tlbs_ = true;
-    if constexpr (!kExtras) static_walk_.allocate(machine);
+    if constexpr (!kExtras) {
+      own_scratch_.allocate(1);
+      static_walk_.allocate(machine);
+      static_walk_.use(own_scratch_.data());
+    }
+  }
+
+  // The static way keeps no tags. When another address space is loaded, the general structures take over what it holds.
+  void leave_static_way(const double* context) {
+    if (!static_tlbs_ || tags_.size() == 0) return;
+    const bool same = tags_.value(tag_) == context[schema::kContextTag] &&
+                      (!kNested || vms_.value(vm_of_tag_[tag_]) == context[schema::kContextVm]);
+    if (same) return;
+    Buffer<double> state(save_state(nullptr));
+    if (state.size() != 0) save_state(state.data());
+    static_tlbs_ = false;
+    static_l1_.retire();
+    static_stlb_.retire();
+    static_walk_.retire();
+    if (state.size() != 0) load_state(state.data(), state.size());
   }
 
   const double* array_of_size(const double* machine, std::size_t side, std::size_t count) const {
@@ -321,6 +388,11 @@ class Core final : public Machine {
       l1_missed = pass_tlb(static_l1_, pages, n);
       missed = missed_;
     }
+    if (miss_sink_ != nullptr) {
+      state_.counters[schema::kCounterL1Hits + static_size_] += n - l1_missed + repeats;
+      state_.counters[schema::kCounterL1Misses] += l1_missed;
+      return miss_sink_->take(missed, l1_missed) ? n : broken_promise(Status::kNotStatic, missed[0]);
+    }
     std::uint32_t stlb_missed = l1_missed;
     if (static_stlb_.present()) {
       stlb_missed = pass_tlb(static_stlb_, missed, l1_missed);
@@ -331,16 +403,25 @@ class Core final : public Machine {
     state_.counters[schema::kCounterStlbHits + static_size_] += l1_missed - stlb_missed;
     state_.counters[schema::kCounterStlbMisses] += stlb_missed;
     state_.counters[schema::kCounterWalks] += stlb_missed;
+    return walk_all(missed, nullptr, stlb_missed) ? n : 0;
+  }
+
+  // Walks for pages in order. `resolved`: what resolve_pages gave for them, or null.
+  bool walk_all(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n) {
     if (static_walk_.present()) {
-      const Status status = static_walk_.run(missed, stlb_missed, table_.zone, table_.root, state_.counters);
-      return status == Status::kDone ? n : broken_promise(status, missed[0]);
+      const Status status = static_walk_.run(pages, resolved, n, table_.zone, table_.root, state_.counters);
+      if (status != Status::kDone) broken_promise(status, pages[0]);
+      return status == Status::kDone;
     }
-    for (std::uint32_t i = 0; i < stlb_missed; i++) {
-      prefetch(missed, i, stlb_missed);
-      const Status status = walk_static(missed[i]);
-      if (status != Status::kDone) [[unlikely]] return broken_promise(status, missed[i]);
+    for (std::uint32_t i = 0; i < n; i++) {
+      prefetch(pages, i, n);
+      const Status status = walk_static(pages[i]);
+      if (status != Status::kDone) [[unlikely]] {
+        broken_promise(status, pages[i]);
+        return false;
+      }
     }
-    return n;
+    return true;
   }
 
   // A static run met a table that is corrupt or may change: none of the batch counts as completed.
@@ -620,6 +701,8 @@ class Core final : public Machine {
   PassArray static_l1_;
   PassArray static_stlb_;
   StaticWalk<kCoreBatch, kNested> static_walk_;
+  Buffer<WalkScratch<kCoreBatch>> own_scratch_;
+  MissSink* miss_sink_ = nullptr;
   bool static_tlbs_ = false;
   std::uint32_t static_size_ = 0;
   WalkState state_;

@@ -52,7 +52,14 @@ class OrderedSets {
     __m128i beyond_;
 #endif
 
-  bool access(std::uint32_t set, Key key) const {
+    [[gnu::always_inline]] bool access(std::uint32_t set, Key key) const { return look_up(set, key) != 0; }
+    // How many keys of the set are more recent than this one; at least kLanes when it is not there.
+    [[gnu::always_inline]] std::uint32_t depth(std::uint32_t set, Key key) const {
+      return static_cast<std::uint32_t>(std::countr_zero(look_up(set, key)));
+    }
+
+  // The place where the key was, as a bit; 0 when it was not there.
+  [[gnu::always_inline]] Mask look_up(std::uint32_t set, Key key) const {
     Key* keys = first + std::size_t{set} * kLanes;
 #if defined(__AVX2__)
     if constexpr (sizeof(Key) == 4 && kLanes == 4) return access_four(keys, key);
@@ -64,7 +71,7 @@ class OrderedSets {
       const std::uint32_t match = _mm256_cmpeq_epi32_mask(v, k) & way_mask_;
       const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
       _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi32(v, update, v, k, 7));
-      return match != 0;
+      return match;
     } else if constexpr (sizeof(Key) == 4) {
       const __m512i k = _mm512_set1_epi32(static_cast<int>(key));
       constexpr unsigned kVectors = kLanes / 16;
@@ -82,14 +89,14 @@ class OrderedSets {
         _mm512_store_si512(keys + 16 * i, _mm512_mask_alignr_epi32(v[i], mask, v[i], before, 15));
         before = v[i];
       }
-      return match != 0;
+      return match;
     } else if constexpr (kLanes == 4) {
       const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
       const __m256i k = _mm256_set1_epi64x(static_cast<long long>(key));
       const std::uint32_t match = _mm256_cmpeq_epi64_mask(v, k) & way_mask_;
       const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
       _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi64(v, update, v, k, 3));
-      return match != 0;
+      return match;
     } else {
       const __m512i k = _mm512_set1_epi64(static_cast<long long>(key));
       constexpr unsigned kVectors = kLanes / 8;
@@ -107,7 +114,7 @@ class OrderedSets {
         _mm512_store_si512(keys + 8 * i, _mm512_mask_alignr_epi64(v[i], mask, v[i], before, 7));
         before = v[i];
       }
-      return match != 0;
+      return match;
     }
 #elif defined(__AVX2__)
     if constexpr (sizeof(Key) == 4) {
@@ -132,7 +139,7 @@ class OrderedSets {
         _mm256_store_si256(reinterpret_cast<__m256i*>(keys + 8 * i), _mm256_blendv_epi8(v[i], shifted, mask));
         before = turned;  // Lane 0 is the last key of this vector.
       }
-      return match != 0;
+      return match;
     } else {
       return access_scalar(keys, key);
     }
@@ -145,7 +152,7 @@ class OrderedSets {
 #if defined(__AVX2__)
     // Few sets are asked for again soon, and then each look-up waits for the last one's keys. So the way from keys to keys
     // is kept short: without leaving the vector registers, a lane keeps its key where a lane before it matched.
-    bool access_four(Key* keys, Key key) const {
+    [[gnu::always_inline]] Mask access_four(Key* keys, Key key) const {
       const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
       const __m128i k = _mm_set1_epi32(static_cast<int>(key));
       const __m128i match = _mm_cmpeq_epi32(v, k);
@@ -154,7 +161,7 @@ class OrderedSets {
       // Lanes above the last way always keep theirs, which match nothing. Bitwise, because blends become mask registers.
       const __m128i moved = choose(beyond_, v, _mm_alignr_epi8(v, k, 12));
       _mm_store_si128(reinterpret_cast<__m128i*>(keys), choose(before, v, moved));
-      return _mm_testz_si128(match, match) == 0;
+      return static_cast<Mask>(_mm_movemask_ps(_mm_castsi128_ps(match)));
     }
 
     static __m128i choose(__m128i mask, __m128i yes, __m128i no) {
@@ -162,15 +169,15 @@ class OrderedSets {
     }
 #endif
 
-    bool access_scalar(Key* keys, Key key) const {
+    Mask access_scalar(Key* keys, Key key) const {
       Key before = key;
       for (unsigned i = 0; i < ways_; i++) {
         const Key current = keys[i];
         keys[i] = before;
-        if (current == key) return true;
+        if (current == key) return Mask{1} << i;
         before = current;
       }
-      return false;
+      return 0;
     }
   };
 

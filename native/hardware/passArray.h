@@ -56,6 +56,7 @@ class PassArray {
   }
 
   bool present() const { return present_; }
+  void retire() { present_ = false; }
   std::uint32_t sets() const { return sets_; }
   std::uint32_t ways() const { return ways_; }
 
@@ -72,16 +73,16 @@ class PassArray {
     });
   }
 
-  // Looks up n numbers (each shifted right first) in order and says for each whether it hit.
-  void look_up(const std::uint64_t* numbers, std::uint32_t n, unsigned shift, std::uint8_t* hits) {
+  // Looks up n numbers (the masked bits of each, shifted right) in order and says for each whether it hit.
+  void look_up(const std::uint64_t* numbers, std::uint32_t n, std::uint64_t bits, unsigned shift, std::uint8_t* hits) {
     with(*this, [&]<class Key>(auto& sets, Key) {
       const std::uint32_t mask = sets_ - 1;
       if constexpr (requires { sets.holds(0, Key{}); }) {
-        if (mask == 0) return look_up_single<Key>(sets, numbers, n, shift, hits);
+        if (mask == 0) return look_up_single<Key>(sets, numbers, n, bits, shift, hits);
       }
       auto&& handle = sets.handle();
       for (std::uint32_t i = 0; i < n; i++) {
-        const std::uint64_t number = numbers[i] >> shift;
+        const std::uint64_t number = (numbers[i] & bits) >> shift;
         hits[i] = handle.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
       }
     });
@@ -118,31 +119,33 @@ class PassArray {
   // One set: each look-up would wait for the one before. But while all hit, the contents stay and only their order
   // changes, and of the order only the last one counts.
   template <class Key, class Sets>
-  static void look_up_single(Sets& sets, const std::uint64_t* numbers, std::uint32_t n, unsigned shift, std::uint8_t* hits) {
+  static void look_up_single(Sets& sets, const std::uint64_t* numbers, std::uint32_t n, std::uint64_t bits, unsigned shift,
+                             std::uint8_t* hits) {
+    const auto key = [=](std::uint32_t i) { return static_cast<Key>((numbers[i] & bits) >> shift); };
     auto&& handle = sets.handle();
     std::uint32_t i = 0;
     while (i < n) {
       std::uint32_t end = i;
-      while (end < n && sets.holds(0, static_cast<Key>(numbers[end] >> shift))) end++;
+      while (end < n && sets.holds(0, key(end))) end++;
       if (end - i >= kShortRun) {
-        reorder<Key>(sets, numbers, i, end, shift);
+        reorder<Key>(sets, key, i, end);
         std::memset(hits + i, 1, end - i);
         i = end;
       }
       const std::uint32_t stop = n - i < kOneByOne ? n : i + kOneByOne;
-      for (; i < stop; i++) hits[i] = handle.access(0, static_cast<Key>(numbers[i] >> shift));
+      for (; i < stop; i++) hits[i] = handle.access(0, key(i));
     }
   }
 
   // Makes the order what it is after hits on numbers [begin, end): latest first, then those not hit in their old order.
-  template <class Key, class Sets>
-  static void reorder(Sets& sets, const std::uint64_t* numbers, std::uint32_t begin, std::uint32_t end, unsigned shift) {
+  template <class Key, class Sets, class KeyOf>
+  static void reorder(Sets& sets, KeyOf key_of, std::uint32_t begin, std::uint32_t end) {
     Key latest[kMostOrderedWays];
     std::uint32_t found = 0;
     std::uint32_t held = 0;
     sets.visit(0, [&](Key) { held++; });
     for (std::uint32_t i = end; i-- > begin && found < held;) {
-      const Key key = static_cast<Key>(numbers[i] >> shift);
+      const Key key = key_of(i);
       bool known = false;
       for (std::uint32_t k = 0; k < found; k++) known |= latest[k] == key;
       latest[found] = key;

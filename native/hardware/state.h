@@ -1,5 +1,6 @@
 // The complete state of the hardware in canonical form. The format is that of src/hardware/state.ts: the same machine after
-// the same accesses writes the same numbers in both engines, whatever layout holds them.
+// the same accesses writes the same numbers in both engines, whatever layout holds them. Each structure is a section: the
+// count of its numbers, then these.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,14 @@ class NumberWriter {
     if (out_ != nullptr) out_[length_] = value;
     length_++;
   }
+  // Sections are written as the count of their numbers, then these. `close` is given what `open` gave.
+  std::size_t open() {
+    put(0);
+    return length_;
+  }
+  void close(std::size_t begin) {
+    if (out_ != nullptr) out_[begin - 1] = static_cast<double>(length_ - begin);
+  }
   std::size_t length() const { return length_; }
 
  private:
@@ -36,6 +45,8 @@ class NumberReader {
     return 0;
   }
   std::uint64_t integer() { return static_cast<std::uint64_t>(next()); }
+  // Passes by the count that begins a section.
+  void open() { next(); }
   bool finished() const { return at_ == length_ && !overrun_; }
 
  private:
@@ -101,16 +112,19 @@ class StateFormat {
 
   void save_side(NumberWriter& writer, TlbSide& side, const PassArray& static_tlb) {
     for (std::uint32_t i = 0; i < side.count(); i++) {
+      const std::size_t begin = writer.open();
       if (is_static(side.array(i), static_tlb)) {
         save_static(writer, static_tlb);
       } else {
         save_array(writer, side.array(i));
       }
+      writer.close(begin);
     }
   }
 
   void load_side(NumberReader& reader, TlbSide& side, PassArray& static_tlb) {
     for (std::uint32_t i = 0; i < side.count(); i++) {
+      reader.open();
       if (is_static(side.array(i), static_tlb)) {
         load_static(reader, static_tlb);
       } else {
@@ -186,18 +200,22 @@ class StateFormat {
   void save_static_psc(NumberWriter& writer, StaticPsc& psc, const Table& table, double owner, HostOf host_of) {
     for (std::uint32_t k = 2; k <= psc.levels(); k++) {
       if (!psc.array(k).present()) continue;
+      const std::size_t begin = writer.open();
       save_pass(writer, psc.array(k), kNoSize, owner, [&](std::uint64_t number) {
         const std::uint64_t next = table.table_of(number << span_shift(k), k - 1);
         writer.put(static_cast<double>(next));
         writer.put(static_cast<double>(host_of(next)));
         writer.put(kPathWritable | kHostWritable);
       });
+      writer.close(begin);
     }
   }
 
   void load_static_psc(NumberReader& reader, StaticPsc& psc) {
     for (std::uint32_t k = 2; k <= psc.levels(); k++) {
-      if (psc.array(k).present()) load_pass(reader, psc.array(k), false, 3);
+      if (!psc.array(k).present()) continue;
+      reader.open();
+      load_pass(reader, psc.array(k), false, 3);
     }
   }
 
@@ -214,8 +232,11 @@ class StateFormat {
       };
       save_static_psc(writer, walk.guest(), core_.table_, tag, host_of);
       save_static_psc(writer, walk.nested(), nested, vm, [](std::uint64_t frame) { return frame; });
+      if (!walk.ntlb().present()) return;
+      const std::size_t begin = writer.open();
       const auto size = static_cast<std::uint32_t>(walk.nested_shift() / 9);
       save_pass(writer, walk.ntlb(), size, vm, [&](std::uint64_t number) { put_frame(writer, host_of(number << walk.nested_shift())); });
+      writer.close(begin);
     } else {
       save_static_psc(writer, walk.guest(), core_.table_, tag, [](std::uint64_t frame) { return frame; });
     }
@@ -225,6 +246,8 @@ class StateFormat {
     load_static_psc(reader, core_.static_walk_.guest());
     if constexpr (kNested) {
       load_static_psc(reader, core_.static_walk_.nested());
+      if (!core_.static_walk_.ntlb().present()) return;
+      reader.open();
       load_pass(reader, core_.static_walk_.ntlb(), true, 2);
     }
   }
@@ -332,12 +355,14 @@ class StateFormat {
 
   template <class AnyCache, class Put>
   void save_ordered(NumberWriter& writer, const AnyCache& cache, Put put) {
+    const std::size_t begin = writer.open();
     for (std::uint32_t set = 0; set < cache.sets(); set++) {
       std::uint32_t valid = 0;
       cache.visit(set, [&](std::uint32_t, std::uint64_t) { valid++; });
       writer.put(valid);
       cache.visit(set, put);
     }
+    writer.close(begin);
   }
 
   void save_psc(NumberWriter& writer, Psc<Cache>& psc, const Owners& owners) {
@@ -374,6 +399,7 @@ class StateFormat {
   void load_ordered(NumberReader& reader, AnyCache& cache, Key key, Get get, Set set_payload) {
     List<std::uint64_t> keys;
     List<Payload> payloads;
+    reader.open();
     for (std::uint32_t set = 0; set < cache.sets(); set++) {
       keys.clear();
       payloads.clear();
@@ -415,6 +441,7 @@ class StateFormat {
   }
 
   void save_cache(NumberWriter& writer, const PteCache& cache) {
+    const std::size_t begin = writer.open();
     for (std::uint32_t set = 0; set < cache.sets(); set++) {
       std::uint32_t valid = 0;
       cache.visit(set, [&](std::uint64_t) { valid++; });
@@ -424,11 +451,13 @@ class StateFormat {
         writer.put(0);
       });
     }
+    writer.close(begin);
   }
 
   void load_cache(NumberReader& reader, PteCache& cache) {
     cache.clear();
     List<std::uint64_t> lines;
+    reader.open();
     for (std::uint32_t set = 0; set < cache.sets(); set++) {
       lines.clear();
       const std::uint64_t valid = reader.integer();

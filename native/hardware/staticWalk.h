@@ -10,8 +10,11 @@
 // Levels at and below the leaf have no non-leaf entries: their PSCs are never filled and always miss.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 
+#include "../machine.h"
 #include "../schema.h"
 #include "dimension.h"
 #include "passArray.h"
@@ -54,6 +57,27 @@ class StaticPsc {
   PassArray arrays_[schema::kMaxTableLevels + 1];
 };
 
+// Room for the walks of one batch. Nothing in it outlives a batch, so machines that take turns share one.
+template <std::uint32_t kWalks>
+struct WalkScratch {
+  static constexpr std::uint32_t kCalls = kWalks * (schema::kMaxTableLevels + 1);
+  static_assert(kWalks <= 65536, "a walk's number fits 16 bits");
+
+  std::uint16_t walks[kWalks + 1];
+  std::uint8_t start[kWalks];
+  std::uint8_t hits[kCalls + 1];
+  ResolvedPage resolved[kWalks];
+  const std::uint64_t* leaves[kWalks];
+  // Translations asked for: the frame, and the row of the reference matrix above it. A vector may write beyond the last.
+  std::uint64_t calls[kCalls + 8];
+};
+
+// Frames have 40 bits; a translation's row stands above them, so that both move as one number.
+inline constexpr unsigned kRowShift = 60;
+inline constexpr std::uint64_t kCallFrame = (std::uint64_t{1} << kRowShift) - 1;
+static_assert(schema::kRows <= 16, "a row fits the bits above a frame");
+inline std::uint64_t make_call(std::uint64_t frame, std::size_t row) { return frame | std::uint64_t{row} << kRowShift; }
+
 template <std::uint32_t kWalks, bool kNested>
 class StaticWalk {
  public:
@@ -79,25 +103,60 @@ class StaticWalk {
   }
 
   bool present() const { return present_; }
+  void retire() { present_ = false; }
+  void use(WalkScratch<kWalks>* scratch) { scratch_ = scratch; }
+  WalkScratch<kWalks>* scratch() const { return scratch_; }
+  // Without any walk cache the references follow from the number of walks.
+  bool needs_pages() const { return guest_.holds_any() || needs_frames_; }
   StaticPsc& guest() { return guest_; }
   StaticPsc& nested() { return nested_; }
   PassArray& ntlb() { return ntlb_; }
   std::uint32_t nested_shift() const { return nested_shift_; }
 
-  // Walks for n pages (n <= kWalks). `zone` and `root` are the guest's (or only) table.
-  Status run(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root, std::uint64_t* counters) {
+  // Walks for n pages (n <= kWalks). `zone` and `root` are the guest's (or only) table. `resolved` is what `resolve` gave
+  // for these pages, or null.
+  Status run(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n, const TableZone& zone, std::uint64_t root,
+             std::uint64_t* counters) {
+    if (kNested && needs_frames_ && resolved == nullptr) {
+      const Status status = resolve(pages, n, zone, root, scratch_->resolved);
+      if (status != Status::kDone) return status;
+      resolved = scratch_->resolved;
+    }
     pass_guest(pages, n, counters);
     if constexpr (kNested) {
-      if (!needs_frames_) {
+      if (needs_frames_) {
+        pass_nested(translations(pages, resolved, n, zone, root), counters);
+      } else {
         count_nested_rows(n, counters);
-        return Status::kDone;
       }
-      std::uint32_t calls = 0;
-      const Status status = translations(pages, n, zone, root, calls);
-      if (status != Status::kDone) return status;
-      pass_nested(calls, counters);
     }
     return Status::kDone;
+  }
+
+  // Whether walks read the guest's tables at all.
+  bool needs_resolved() const { return kNested && needs_frames_; }
+
+  // Reads the guest's tables for n pages: first down to the leaf's table, whose line is fetched while others are descended
+  // to, then the leaves.
+  Status resolve(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root, ResolvedPage* resolved) {
+    const std::uint32_t leaf = guest_.leaf();
+    for (std::uint32_t i = 0; i < n; i++) {
+      std::uint64_t table = 0;
+      if (!descend(pages[i], zone, root, table)) [[unlikely]] return Status::kCorruptTable;
+      const std::uint64_t index = (pages[i] >> span_shift(leaf)) & (schema::kEntriesPerTable - 1);
+      resolved[i].leaf_table = table;
+      scratch_->leaves[i] = zone.entries + (table - zone.base) * schema::kEntriesPerTable + index;
+      __builtin_prefetch(scratch_->leaves[i]);
+    }
+    std::uint64_t all = ~std::uint64_t{0};
+    for (std::uint32_t i = 0; i < n; i++) {
+      const std::uint64_t entry = *scratch_->leaves[i];
+      all &= entry;
+      resolved[i].frame = frame_in_leaf(entry, leaf, pages[i]);
+    }
+    constexpr std::uint64_t kNeeded =
+        schema::kEntryPresent | schema::kEntryAccessed | schema::kEntryDirty | schema::kEntryWritable;
+    return (all & kNeeded) == kNeeded ? Status::kDone : Status::kNotStatic;
   }
 
   void clear() {
@@ -112,30 +171,28 @@ class StaticWalk {
   }
 
  private:
-  static constexpr std::uint32_t kCalls = kWalks * (schema::kMaxTableLevels + 1);
-
   // PSC by PSC; leaves in `start_` the level whose PSC hit, and counts hits and the table's references.
   void pass_guest(const std::uint64_t* pages, std::uint32_t n, std::uint64_t* counters) {
     const std::uint32_t levels = guest_.levels();
     const std::uint64_t* numbers = pages;
     std::uint32_t left = n;
     // As if a level above the root's had hit: then not even the root's host address is known.
-    if constexpr (kNested) std::memset(start_, static_cast<int>(levels + 2), n);
+    if constexpr (kNested) std::memset(scratch_->start, static_cast<int>(levels + 2), n);
     for (std::uint32_t k = 1; k <= levels; k++) {
       if (k >= 2 && guest_.holds(k)) {
-        guest_.array(k).look_up(numbers, left, span_shift(k), hits_);
+        guest_.array(k).look_up(numbers, left, kCallFrame, span_shift(k), scratch_->hits);
         const bool first = numbers == pages;
         std::uint32_t out = 0;
         for (std::uint32_t i = 0; i < left; i++) {
           if constexpr (kNested) {
-            const std::uint32_t walk = first ? i : walks_[i];
-            start_[walk] = hits_[i] ? static_cast<std::uint8_t>(k) : start_[walk];
-            walks_[out] = static_cast<std::uint16_t>(walk);
+            const std::uint32_t walk = first ? i : scratch_->walks[i];
+            scratch_->start[walk] = scratch_->hits[i] ? static_cast<std::uint8_t>(k) : scratch_->start[walk];
+            scratch_->walks[out] = static_cast<std::uint16_t>(walk);
           }
-          frames_[out] = numbers[i];
-          out += !hits_[i];
+          scratch_->calls[out] = numbers[i];
+          out += !scratch_->hits[i];
         }
-        numbers = frames_;
+        numbers = scratch_->calls;
         counters[schema::kCounterPscHits + k - 2] += left - out;
         left = out;
       }
@@ -161,40 +218,23 @@ class StaticWalk {
     add(schema::kRowGpa, n);
   }
 
-  // Reads the guest's tables for the frames that walks translate, walk by walk, tables from the top, then the data page.
-  Status translations(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root,
-                      std::uint32_t& calls) {
+  // The frames that walks translate, walk by walk: tables from the top, then the data page. Returns their number.
+  std::uint32_t translations(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n, const TableZone& zone,
+                             std::uint64_t root) {
     const std::uint32_t leaf = guest_.leaf();
-    // First down to the leaf's table, whose line is fetched while others are descended to.
-    for (std::uint32_t i = 0; i < n; i++) {
-      std::uint64_t table = 0;
-      if (!descend(pages[i], zone, root, table)) [[unlikely]] return Status::kCorruptTable;
-      const std::uint64_t index = (pages[i] >> span_shift(leaf)) & (schema::kEntriesPerTable - 1);
-      leaf_tables_[i] = table;
-      leaves_[i] = zone.entries + (table - zone.base) * schema::kEntriesPerTable + index;
-      __builtin_prefetch(leaves_[i]);
-    }
-    const auto leaf_row = static_cast<std::uint8_t>(schema::row_of_guest_level(leaf));
+    const std::size_t leaf_row = schema::row_of_guest_level(leaf);
+    std::uint64_t* const calls = scratch_->calls;
     std::uint32_t out = 0;
-    std::uint64_t all = ~std::uint64_t{0};
     has_upper_ = false;
     for (std::uint32_t i = 0; i < n; i++) {
       // A PSC hit at level k gives the host address of the table at level k-1; those below must be asked for.
-      const std::uint32_t start = start_[i];
+      const std::uint32_t start = scratch_->start[i];
       if (start > leaf + 2) [[unlikely]] out = upper_tables(pages[i], start, zone, root, out);
-      frames_[out] = leaf_tables_[i];
-      rows_[out] = leaf_row;
+      calls[out] = make_call(resolved[i].leaf_table, leaf_row);
       out += leaf + 1 < start;
-      const std::uint64_t entry = *leaves_[i];
-      all &= entry;
-      frames_[out] = frame_in_leaf(entry, leaf, pages[i]);
-      rows_[out] = static_cast<std::uint8_t>(schema::kRowGpa);
-      out++;
+      calls[out++] = make_call(resolved[i].frame, schema::kRowGpa);
     }
-    calls = out;
-    constexpr std::uint64_t kNeeded =
-        schema::kEntryPresent | schema::kEntryAccessed | schema::kEntryDirty | schema::kEntryWritable;
-    return (all & kNeeded) == kNeeded ? Status::kDone : Status::kNotStatic;
+    return out;
   }
 
   // The leaf's table of a page. What one entry of level 3 leads to is remembered, because few such regions are in use.
@@ -224,8 +264,7 @@ class StaticWalk {
     has_upper_ = true;
     std::uint64_t table = root;
     for (std::uint32_t level = guest_.levels(); level > guest_.leaf(); level--) {
-      frames_[out] = table;
-      rows_[out] = static_cast<std::uint8_t>(schema::row_of_guest_level(level));
+      scratch_->calls[out] = make_call(table, schema::row_of_guest_level(level));
       out += level + 1 < start;
       const std::uint64_t index = (page >> span_shift(level)) & (schema::kEntriesPerTable - 1);
       table = frame_of(zone.entries[(table - zone.base) * schema::kEntriesPerTable + index]);
@@ -243,7 +282,7 @@ class StaticWalk {
       if (tables_only_) {
         left = pass_tables_only(left);
       } else {
-        ntlb_.look_up(frames_, left, nested_shift_, hits_);
+        ntlb_.look_up(scratch_->calls, left, kCallFrame, nested_shift_, scratch_->hits);
         left = keep_misses(left);
       }
       count_rows(left, after);
@@ -257,7 +296,7 @@ class StaticWalk {
     count_references(nested_.leaf(), left, counters);
     for (std::uint32_t k = 2; k <= nested_.levels(); k++) {
       if (nested_.holds(k)) {
-        nested_.array(k).look_up(frames_, left, span_shift(k), hits_);
+        nested_.array(k).look_up(scratch_->calls, left, kCallFrame, span_shift(k), scratch_->hits);
         const std::uint32_t out = keep_misses(left);
         counters[schema::kCounterNestedPscHits + k - 2] += left - out;
         left = out;
@@ -266,28 +305,36 @@ class StaticWalk {
     }
   }
 
-  // Keeps of the first n translations those that `hits_` says missed.
+  // Keeps of the first n translations those that `hits` says missed.
   std::uint32_t keep_misses(std::uint32_t n) {
+    std::uint64_t* const calls = scratch_->calls;
+    const std::uint8_t* const hits = scratch_->hits;
     std::uint32_t out = 0;
-    for (std::uint32_t i = 0; i < n; i++) {
-      const bool hit = hits_[i] != 0;
-      frames_[out] = frames_[i];
-      rows_[out] = rows_[i];
-      out += !hit;
+    std::uint32_t i = 0;
+#if defined(__AVX512VL__) && defined(__AVX512BW__)
+    for (; i + 8 <= n; i += 8) {
+      const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(hits + i));
+      const auto missed = static_cast<__mmask8>(_mm_cmpeq_epi8_mask(eight, _mm_setzero_si128()));
+      _mm512_storeu_si512(calls + out, _mm512_maskz_compress_epi64(missed, _mm512_loadu_si512(calls + i)));
+      out += static_cast<std::uint32_t>(std::popcount(std::uint32_t{missed}));
+    }
+#endif
+    for (; i < n; i++) {
+      calls[out] = calls[i];
+      out += hits[i] == 0;
     }
     return out;
   }
 
   // A nested TLB that holds tables only: data pages pass it by.
   std::uint32_t pass_tables_only(std::uint32_t n) {
+    std::uint64_t* const calls = scratch_->calls;
     std::uint32_t out = 0;
     ntlb_.pass([&](auto access) {
       for (std::uint32_t i = 0; i < n; i++) {
-        const std::uint64_t frame = frames_[i];
-        const std::uint8_t row = rows_[i];
-        const bool hit = row != schema::kRowGpa && access(frame >> nested_shift_);
-        frames_[out] = frame;
-        rows_[out] = row;
+        const std::uint64_t call = calls[i];
+        const bool hit = call >> kRowShift != schema::kRowGpa && access((call & kCallFrame) >> nested_shift_);
+        calls[out] = call;
         out += !hit;
       }
     });
@@ -308,16 +355,11 @@ class StaticWalk {
     }
   }
 
-  // In bytes as long as they cannot overflow, because then a vector holds the most counters.
   std::uint64_t count_row(std::uint32_t n, std::size_t row) const {
-    std::uint64_t total = 0;
-    for (std::uint32_t begin = 0; begin < n; begin += 128) {
-      const std::uint32_t end = n - begin < 128 ? n : begin + 128;
-      std::uint8_t count = 0;
-      for (std::uint32_t i = begin; i < end; i++) count = static_cast<std::uint8_t>(count + (rows_[i] == row));
-      total += count;
-    }
-    return total;
+    const std::uint64_t* const calls = scratch_->calls;
+    std::uint64_t count = 0;
+    for (std::uint32_t i = 0; i < n; i++) count += calls[i] >> kRowShift == row;
+    return count;
   }
 
   void count_references(std::uint32_t level, std::uint32_t n, std::uint64_t* counters) const {
@@ -346,14 +388,7 @@ class StaticWalk {
   PassArray ntlb_;
   std::uint32_t left_[schema::kMaxTableLevels + 2] = {};
   Known known_[kKnown];
-  std::uint16_t walks_[kWalks + 1];
-  std::uint8_t start_[kWalks];
-  std::uint8_t hits_[kCalls + 1];
-  std::uint64_t leaf_tables_[kWalks];
-  const std::uint64_t* leaves_[kWalks];
-  std::uint64_t frames_[kCalls + 1];
-  std::uint8_t rows_[kCalls + 1];
-  static_assert(kWalks <= 65536, "a walk's number fits 16 bits");
+  WalkScratch<kWalks>* scratch_ = nullptr;
 };
 
 }  // namespace nestwalk::NESTWALK_TIER

@@ -22,6 +22,8 @@ import {
   readPageSizes,
 } from './options.ts';
 import { note, print, showProgress } from './streams.ts';
+import { addSweepCommands } from './sweep.ts';
+import { addResultCommands } from './sweepResults.ts';
 import { addTraceCommands } from './traces.ts';
 import { addWorkloadCommands } from './workloads.ts';
 
@@ -168,6 +170,8 @@ export function makeProgram(signal: AbortSignal): Command {
   addRun(program, signal);
   addCompare(program, signal);
   addWalk(program);
+  addSweepCommands(program, signal);
+  addResultCommands(program);
   addTraceCommands(program, signal);
   addWorkloadCommands(program);
   addListCommand(program);

@@ -101,7 +101,8 @@ export function configHash(resolved: ResolvedConfig): string {
   return createHash('sha256').update(canonicalJson(counted)).digest('hex');
 }
 
-function canonicalJson(value: unknown): string {
+/** JSON that is the same for equal values: keys sorted, no spaces. */
+export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_, inner) =>
     isMap(inner)
       ? Object.fromEntries(Object.entries(inner as object).sort(([a], [b]) => (a < b ? -1 : 1)))

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { NestwalkError } from '../errors.ts';
 import type { WorkloadBlock } from '../hardware/access.ts';
 import { Core } from '../hardware/core.ts';
+import { Stack, type StackCell } from '../hardware/stack.ts';
 import { loadState, saveState } from '../hardware/state.ts';
 import { COUNTER_SLOTS, FAULT_SLOTS } from '../schema.ts';
 import { type EngineChoice, type NativeAddon, type NativeHardware, nativeTier } from './loader.ts';
@@ -107,7 +108,7 @@ export class TypeScriptHardware implements SimulatedHardware {
 class NativeMachine implements SimulatedHardware {
   readonly engine = 'native';
   readonly tier: string;
-  private readonly hardware: NativeHardware;
+  readonly hardware: NativeHardware;
 
   constructor(addon: NativeAddon, setup: HardwareSetup) {
     this.tier = nativeTier(addon);
@@ -183,6 +184,37 @@ class NativeMachine implements SimulatedHardware {
  */
 export function createHardware(choice: EngineChoice, setup: HardwareSetup): SimulatedHardware {
   return choice.engine === 'native' ? new NativeMachine(choice.addon, setup) : new TypeScriptHardware(setup);
+}
+
+/** Many STLBs over the L1 misses of one machine, in one pass. */
+export interface SimulatedStack {
+  /** Walks for what is still waiting. False when a walk broke the promise of a static run. */
+  finish(): boolean;
+  /** STLB misses by cell. */
+  misses(): Float64Array;
+}
+
+/**
+ * Puts the cells' STLBs, and a walker for each cell or none, behind the L1 of a machine that has no STLB of its own.
+ * Both must have been made by {@link createHardware} with the same choice, for static runs; the walkers have one shape.
+ */
+export function createStack(
+  choice: EngineChoice,
+  machine: Float64Array,
+  front: SimulatedHardware,
+  cells: readonly StackCell[],
+  walkers: readonly SimulatedHardware[],
+): SimulatedStack {
+  if (choice.engine === 'native') {
+    const shapes = Float64Array.from(cells.flatMap(({ entries, ways }) => [entries, ways]));
+    const native = (hardware: SimulatedHardware): NativeHardware => (hardware as NativeMachine).hardware;
+    const stack = new choice.addon.Stack(nativeTier(choice.addon), machine, native(front), shapes, walkers.map(native));
+    return { finish: () => stack.finish(), misses: () => stack.misses() };
+  }
+  const core = (hardware: SimulatedHardware): Core => (hardware as TypeScriptHardware).core;
+  const stack = new Stack(machine, cells, walkers.map(core));
+  core(front).missSink = (page) => stack.take(page);
+  return { finish: () => true, misses: () => stack.misses.slice() };
 }
 
 /** 128-bit digest (32 hex digits) of a saved state: equal states have equal digests in both engines. */

@@ -43,6 +43,14 @@ export interface NativeAddon {
     memory: Uint32Array,
     workload: WorkloadBlock | undefined,
   ) => NativeHardware;
+  /** `SimulatedStack` of src/engine/hardware.ts; `cells` are pairs (entries, ways). */
+  readonly Stack: new (
+    tier: string,
+    machine: Float64Array,
+    front: NativeHardware,
+    cells: Float64Array,
+    walkers: NativeHardware[],
+  ) => { finish(): boolean; misses(): Float64Array };
 }
 
 /**

@@ -7,7 +7,6 @@ import {
   CONTEXT,
   COUNTER,
   COUNTER_SLOTS,
-  ENTRIES_PER_TABLE,
   FAULT,
   FAULT_SLOTS,
   KIND_SHIFT,
@@ -17,19 +16,45 @@ import {
   RUN_STATUS,
 } from '../schema.ts';
 import { AccessGenerator, type WorkloadBlock } from './access.ts';
-import { NestedDimension, Physical, Radix, WALK, WalkState, type Probe } from './dimension.ts';
+import { NestedDimension, offsetIn, Physical, Radix, WALK, WalkState, type Probe } from './dimension.ts';
 import { NestedTlb } from './nestedTlb.ts';
 import { ReuseDistances, UniqueEntries } from './observers.ts';
 import { Psc } from './psc.ts';
 import { PteCaches } from './pteCaches.ts';
 import { Pwc } from './pwc.ts';
-import { DIRTY, TlbSide, WRITABLE } from './tlb.ts';
+import { TLB_FLAGS, TlbSide } from './tlb.ts';
 
 /** Accesses generated at a time. */
 const BATCH = 1024;
+// Names of this module's own: they are constants to the JavaScript engine, and what is imported is looked up.
+const {
+  accesses: ACCESSES,
+  dataHits: DATA_HITS,
+  dirtyWalks: DIRTY_WALKS,
+  fetches: FETCHES,
+  guestFaults: GUEST_FAULTS,
+  l1Hits: L1_HITS,
+  l1Misses: L1_MISSES,
+  l1iHits: L1I_HITS,
+  l1iMisses: L1I_MISSES,
+  nestedViolations: NESTED_VIOLATIONS,
+  reads: READS,
+  stlbHits: STLB_HITS,
+  stlbMisses: STLB_MISSES,
+  walks: WALKS,
+  writes: WRITES,
+} = COUNTER;
+const { writable: WRITABLE, dirty: DIRTY } = TLB_FLAGS;
+const SHIFT = KIND_SHIFT;
+const DONE = WALK.done;
+/** Flags of an entry that every access may hit. */
+const UNRESTRICTED = WRITABLE | DIRTY;
 const WRITE = ACCESS_KINDS.indexOf('write');
 const FETCH = ACCESS_KINDS.indexOf('fetch');
 const OFFSET_MASK = (1 << KIND_SHIFT) - 1;
+
+/** The same number, as a 32-bit integer to the JavaScript engine where it is one. */
+const asInteger = (value: number): number => ((value | 0) === value ? value | 0 : value);
 
 /** The core: hardware state, counters and the way they change. */
 export class Core {
@@ -47,6 +72,9 @@ export class Core {
   readonly reuse: ReuseDistances | undefined;
   private readonly dataThroughCaches: boolean;
   private readonly staticRun: boolean;
+  private readonly staticSize: number;
+  /** Takes the pages that miss L1 in place of the STLB and the walker; false ends the stream (one-pass sweeps). */
+  missSink: ((page: number) => boolean) | undefined;
   private tag = 0;
   private readonly vmOfTag = new Map<number, number>();
   private readonly generator: AccessGenerator | undefined;
@@ -60,18 +88,20 @@ export class Core {
   private dataFrame = 0;
 
   constructor(machine: Float64Array, memory: SharedArrayBuffer, workload: WorkloadBlock | undefined) {
-    const at = (field: keyof typeof MACHINE): number => machine[MACHINE[field]]!;
+    // Everything that is read here fits 32 bits, and what is an integer to the JavaScript engine is computed as one.
+    const block = Int32Array.from(machine);
+    const at = (field: keyof typeof MACHINE): number => block[MACHINE[field]]!;
     const seeds = [at('seedLow'), at('seedHigh')] as const;
     const l1dCount = at('l1dCount');
     const l1iCount = at('l1iCount');
-    this.l1d = TlbSide.fromBlock(machine, MACHINE.l1d, l1dCount, 0, ...seeds);
-    this.l1i = l1iCount > 0 ? TlbSide.fromBlock(machine, MACHINE.l1i, l1iCount, l1dCount, ...seeds) : undefined;
-    this.stlb = TlbSide.fromBlock(machine, MACHINE.stlb, at('stlbCount'), l1dCount + l1iCount, ...seeds);
+    this.l1d = TlbSide.fromBlock(block, MACHINE.l1d, l1dCount, 0, ...seeds);
+    this.l1i = l1iCount > 0 ? TlbSide.fromBlock(block, MACHINE.l1i, l1iCount, l1dCount, ...seeds) : undefined;
+    this.stlb = TlbSide.fromBlock(block, MACHINE.stlb, at('stlbCount'), l1dCount + l1iCount, ...seeds);
     const pwc = at('pwcEntries') > 0 ? new Pwc(at('pwcEntries'), at('pwcWays'), at('pwcHolds')) : undefined;
-    this.state = new WalkState(new Uint32Array(memory), this.counters, new PteCaches(machine), pwc);
-    const psc = new Psc(machine, MACHINE.psc, at('guestLevels'));
+    this.state = new WalkState(new Uint32Array(memory), this.counters, new PteCaches(block), pwc);
+    const psc = new Psc(block, MACHINE.psc, at('guestLevels'));
     if (at('nested') === 1) {
-      const nestedPsc = new Psc(machine, MACHINE.nestedPsc, at('nestedLevels'));
+      const nestedPsc = new Psc(block, MACHINE.nestedPsc, at('nestedLevels'));
       const nestedTable = new Radix(at('nestedLevels'), 'nested', nestedPsc, new Physical(), this.state, at('nestedAD') === 1);
       const tablesOnly = NTLB_HOLDS[at('ntlbHolds')] === 'tables';
       const ntlb = at('ntlbEntries') > 0 ? new NestedTlb(at('ntlbEntries'), at('ntlbWays'), tablesOnly) : undefined;
@@ -84,6 +114,7 @@ export class Core {
     this.reuse = at('reuse') === 1 ? new ReuseDistances() : undefined;
     this.dataThroughCaches = at('dataThroughCaches') === 1;
     this.staticRun = at('staticRun') === 1;
+    this.staticSize = at('staticSize');
     this.generator = workload ? new AccessGenerator(workload) : undefined;
   }
 
@@ -94,7 +125,7 @@ export class Core {
 
   /** Loads a context block: what CR3 and the nested root pointer hold, and the zones that the tables live in. */
   loadContext(context: Float64Array): void {
-    const at = (field: keyof typeof CONTEXT): number => context[CONTEXT[field]]!;
+    const at = (field: keyof typeof CONTEXT): number => asInteger(context[CONTEXT[field]]!);
     this.tag = at('tag');
     this.vmOfTag.set(this.tag, at('vm'));
     this.table.root = at('root');
@@ -118,7 +149,7 @@ export class Core {
       const completed = this.runRecorded(this.pages, this.words, 0, batch, from + done);
       if (completed < batch) return done + completed;
     }
-    this.fault[FAULT.detail] = WALK.done;
+    this.fault[FAULT.detail] = DONE;
     return count;
   }
 
@@ -129,12 +160,12 @@ export class Core {
   runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
     for (let i = 0; i < count; i++) {
       const status = this.access(pages[first + i]!, words[first + i]!, index + i);
-      if (status !== WALK.done) {
+      if (status !== DONE) {
         this.report(pages[first + i]!, words[first + i]!, index + i, status);
         return i;
       }
     }
-    this.fault[FAULT.detail] = WALK.done;
+    this.fault[FAULT.detail] = DONE;
     return count;
   }
 
@@ -150,7 +181,7 @@ export class Core {
       const page = generator.runPage;
       for (let i = 0; i < Math.min(length, 2); i++) {
         const status = this.access(page, 0, from + done);
-        if (status !== WALK.done) {
+        if (status !== DONE) {
           this.report(page, 0, from + done, status);
           return done;
         }
@@ -158,7 +189,7 @@ export class Core {
       }
       if (length > 2) done += this.repeat(page, from + done, length - 2);
     }
-    this.fault[FAULT.detail] = WALK.done;
+    this.fault[FAULT.detail] = DONE;
     return count;
   }
 
@@ -166,9 +197,9 @@ export class Core {
   private repeat(page: number, index: number, count: number): number {
     this.setNumbers(page);
     if (this.l1d.find(this.numbers, this.tag)) {
-      this.counters[COUNTER.accesses]! += count;
-      this.counters[COUNTER.reads]! += count;
-      this.counters[COUNTER.l1Hits + this.l1d.hitSize]! += count;
+      this.counters[ACCESSES]! += count;
+      this.counters[READS]! += count;
+      this.counters[L1_HITS + this.l1d.hitSize]! += count;
       this.reuse?.recordRepeats(count);
       return count;
     }
@@ -180,7 +211,7 @@ export class Core {
   private access(page: number, word: number, index: number): number {
     const counters = this.counters;
     const numbers = this.numbers;
-    const kind = word >> KIND_SHIFT;
+    const kind = word >> SHIFT;
     const write = kind === WRITE;
     const instruction = kind === FETCH && this.l1i !== undefined;
     const l1 = instruction ? this.l1i! : this.l1d;
@@ -194,12 +225,12 @@ export class Core {
       hitL1 = l1.hitSize;
       const array = l1.hitArray!;
       const slot = l1.hitSlot;
-      if (!write || array.flags[slot] === (WRITABLE | DIRTY)) {
+      if (!write || array.flags[slot] === UNRESTRICTED) {
         array.cache.promote(slot);
-        this.dataFrame = array.frames[slot]! + offsetFrames(page, hitL1);
+        this.dataFrame = array.frames[slot]! + offsetIn(page, hitL1);
       } else {
         const status = this.walkForWrite(l1, hitL1, page, index);
-        if (status !== WALK.done) return status;
+        if (status !== DONE) return status;
         walked = true;
       }
     } else if (this.stlb.find(numbers, tag)) {
@@ -207,50 +238,71 @@ export class Core {
       const array = this.stlb.hitArray!;
       const slot = this.stlb.hitSlot;
       const flags = array.flags[slot]!;
-      if (!write || flags === (WRITABLE | DIRTY)) {
+      if (!write || flags === UNRESTRICTED) {
         array.cache.promote(slot);
         const frame = array.frames[slot]!;
         l1.fill(numbers, hitStlb, tag, frame, flags, index);
-        this.dataFrame = frame + offsetFrames(page, hitStlb);
+        this.dataFrame = frame + offsetIn(page, hitStlb);
       } else {
         const status = this.walkForWrite(l1, hitStlb, page, index);
-        if (status !== WALK.done) return status;
+        if (status !== DONE) return status;
         walked = true;
       }
+    } else if (this.missSink !== undefined) {
+      return this.giveAway(l1, kind, index);
     } else {
       const status = this.walk(page, write);
-      if (status !== WALK.done) return status;
+      if (status !== DONE) return status;
       this.fillTlbs(l1, index);
       walked = true;
     }
 
-    counters[COUNTER.accesses]!++;
-    counters[kind === WRITE ? COUNTER.writes : kind === FETCH ? COUNTER.fetches : COUNTER.reads]!++;
+    counters[ACCESSES]!++;
+    counters[kind === WRITE ? WRITES : kind === FETCH ? FETCHES : READS]!++;
     if (hitL1 >= 0) {
-      counters[(instruction ? COUNTER.l1iHits : COUNTER.l1Hits) + hitL1]!++;
+      counters[(instruction ? L1I_HITS : L1_HITS) + hitL1]!++;
     } else {
-      counters[instruction ? COUNTER.l1iMisses : COUNTER.l1Misses]!++;
-      if (hitStlb >= 0) counters[COUNTER.stlbHits + hitStlb]!++;
-      else counters[COUNTER.stlbMisses]!++;
+      counters[instruction ? L1I_MISSES : L1_MISSES]!++;
+      if (hitStlb >= 0) counters[STLB_HITS + hitStlb]!++;
+      else counters[STLB_MISSES]!++;
     }
     if (walked) {
-      counters[COUNTER.walks]!++;
-      if (hitL1 >= 0 || hitStlb >= 0) counters[COUNTER.dirtyWalks]!++;
+      counters[WALKS]!++;
+      if (hitL1 >= 0 || hitStlb >= 0) counters[DIRTY_WALKS]!++;
       this.unique?.record(this.state.logPositions, this.state.logWords, this.state.logLength);
     }
     if (this.dataThroughCaches) {
       const hpa = this.dataFrame * 4096 + (word & OFFSET_MASK);
-      counters[COUNTER.dataHits + this.state.caches.access(hpa)]!++;
+      counters[DATA_HITS + this.state.caches.access(hpa)]!++;
     }
     this.reuse?.record(page, tag);
-    return WALK.done;
+    return DONE;
+  }
+
+  /** An L1 miss of a static run whose STLB and walker are many: the sink has them, here only L1 is filled and counted. */
+  private giveAway(l1: TlbSide, kind: number, index: number): number {
+    if (!this.missSink!(this.numbers[0]!)) return WALK.corruptTable;
+    l1.fill(this.numbers, this.staticSize, this.tag, 0, UNRESTRICTED, index);
+    this.counters[ACCESSES]!++;
+    this.counters[kind === WRITE ? WRITES : kind === FETCH ? FETCHES : READS]!++;
+    this.counters[L1_MISSES]!++;
+    return DONE;
+  }
+
+  /**
+   * Walks for a page that missed every TLB: counts what the walk does, no TLB and no walk itself. False when the walk
+   * faults or changes memory, which a static run never does.
+   */
+  walkPage(page: number): boolean {
+    if (this.walk(page, false) !== DONE || this.state.changed) return false;
+    this.unique?.record(this.state.logPositions, this.state.logWords, this.state.logLength);
+    return true;
   }
 
   private setNumbers(page: number): void {
     this.numbers[0] = page;
-    const number = Math.floor(page / ENTRIES_PER_TABLE);
-    this.numbers[1] = number;
-    this.numbers[2] = Math.floor(number / ENTRIES_PER_TABLE);
+    this.numbers[1] = Math.floor(page / 512);
+    this.numbers[2] = Math.floor(page / 512 ** 2);
   }
 
   /** A write that hit an entry without the right or the dirty bit: drops the entry, unpromoted, and walks. */
@@ -258,7 +310,7 @@ export class Core {
     l1.drop(this.numbers, size, this.tag);
     this.stlb.drop(this.numbers, size, this.tag);
     const status = this.walk(page, true);
-    if (status !== WALK.done) return status;
+    if (status !== DONE) return status;
     // The walk may give another size, which an array that did not decide the hit holds already: the fill takes its place.
     l1.drop(this.numbers, this.walkSize, this.tag);
     this.stlb.drop(this.numbers, this.walkSize, this.tag);
@@ -282,20 +334,20 @@ export class Core {
     let size = table.size;
     let writable = table.writable;
     let dirty = table.dirty;
-    if (status === WALK.done && this.nested) {
+    if (status === DONE && this.nested) {
       status = this.nested.translate(frame, write, ROW_GPA);
       frame = this.nested.frame;
       size = Math.min(size, this.nested.size);
       writable &&= this.nested.writable;
       dirty &&= this.nested.dirty || !this.nested.tableReadsAreWrites;
     }
-    if (status === WALK.done && this.staticRun && state.changed) status = WALK.notStatic;
-    if (status !== WALK.done) {
+    if (status === DONE && this.staticRun && state.changed) status = WALK.notStatic;
+    if (status !== DONE) {
       this.drop(page, status);
       return status;
     }
     this.dataFrame = frame;
-    this.walkFrame = frame - offsetFrames(page, size);
+    this.walkFrame = frame - offsetIn(page, size);
     this.walkSize = size;
     this.walkFlags = (writable ? WRITABLE : 0) | (dirty ? DIRTY : 0);
     return status;
@@ -307,12 +359,12 @@ export class Core {
     this.dropPage(page, this.tag);
     this.table.psc.dropPage(page, this.tag);
     if (status === WALK.nestedViolation) {
-      this.counters[COUNTER.nestedViolations]!++;
+      this.counters[NESTED_VIOLATIONS]!++;
       const nested = this.nested!;
       nested.ntlb?.dropPage(this.state.faultGpaFrame, nested.table.owner);
       nested.table.psc.dropPage(this.state.faultGpaFrame, nested.table.owner);
     } else if (status === WALK.guestFault) {
-      this.counters[COUNTER.guestFaults]!++;
+      this.counters[GUEST_FAULTS]!++;
     }
   }
 
@@ -371,10 +423,6 @@ export class Core {
     this.state.pwc?.cache.clear();
   }
 }
-
-/** Offset of a page, in 4 KiB frames, from the start of its page of a size. */
-const offsetFrames = (page: number, size: number): number =>
-  size === 0 ? 0 : page % (size === 1 ? ENTRIES_PER_TABLE : ENTRIES_PER_TABLE ** 2);
 
 /** Assertion beside the fact: walk codes and run status are the same numbers. */
 for (const name of RUN_STATUS) {

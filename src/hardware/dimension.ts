@@ -19,10 +19,10 @@ import {
   rowOfGuestLevel,
 } from '../schema.ts';
 import type { NestedTlb } from './nestedTlb.ts';
-import { HOST_WRITABLE, PATH_WRITABLE, type Psc } from './psc.ts';
+import { type Psc, type PscLevel, PSC_FLAGS } from './psc.ts';
 import type { PteCaches } from './pteCaches.ts';
 import type { Pwc } from './pwc.ts';
-import { DIRTY, WRITABLE } from './tlb.ts';
+import { TLB_FLAGS } from './tlb.ts';
 
 /** How a walk ends: `RUN_STATUS` of the schema by name. `notStatic`: it changed a table that was promised not to change. */
 export const WALK = { done: 0, guestFault: 1, nestedViolation: 2, corruptTable: 3, notStatic: 4 } as const;
@@ -33,6 +33,17 @@ export interface TableZone {
   frames: number;
   word: number;
 }
+
+// Names of this module's own: they are constants to the JavaScript engine, and what is imported is looked up.
+const DONE = WALK.done;
+const GUEST_FAULT = WALK.guestFault;
+const NESTED_VIOLATION = WALK.nestedViolation;
+const CORRUPT_TABLE = WALK.corruptTable;
+const COLUMN_COUNT = COLUMNS.length;
+const ENTRIES = ENTRIES_PER_TABLE;
+const GPA_ROW = ROW_GPA;
+const { pathWritable: PATH_WRITABLE, hostWritable: HOST_WRITABLE } = PSC_FLAGS;
+const { writable: WRITABLE, dirty: DIRTY } = TLB_FLAGS;
 
 /** What a probe sees of one step of a walk. Absent in production. */
 export interface WalkStep {
@@ -65,8 +76,21 @@ export interface Probe {
   structure(event: StructureEvent): void;
 }
 
+const { present: PRESENT, writable: IS_WRITABLE, accessed: ACCESSED, dirty: IS_DIRTY, pageSize: PAGE_SIZE } = ENTRY;
+
 /** Most references of one walk: 35 at 5×5 levels, and as many translations again for stale writable bits. */
 const LOG_SLOTS = 128;
+
+const REFS = COUNTER.refs;
+const FAULT_REFS = COUNTER.faultRefs;
+const PWC_HITS = COUNTER.pwcHits;
+const PWC_MISSES = COUNTER.pwcMisses;
+const REF_HITS = COUNTER.refHits;
+const NESTED_REF_HITS = COUNTER.refHits + MAX_CACHES + 1;
+const PSC_HITS = COUNTER.pscHits;
+const NESTED_PSC_HITS = COUNTER.nestedPscHits;
+const NTLB_HITS = COUNTER.ntlbHits;
+const NTLB_MISSES = COUNTER.ntlbMisses;
 
 /** What all dimensions of one walker share: memory, counters, and the log of the walk under way. */
 export class WalkState {
@@ -93,32 +117,33 @@ export class WalkState {
     this.pwc = pwc;
   }
 
-  /** Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it. */
-  reference(row: number, column: number, tableFrame: number, hostFrame: number, index: number, low: number, high: number, level: number, nested: boolean): void {
-    const position = row * COLUMNS.length + column;
-    const word = hostFrame * ENTRIES_PER_TABLE + index;
-    const pwc = this.pwc;
-    let servedBy = -1;
-    const eligible = pwc !== undefined && (low & ENTRY.present) !== 0 && !isLeaf(low, level) && (!nested || pwc.holdsNested);
-    if (eligible && pwc.probe(word)) {
-      this.counters[COUNTER.pwcHits + position]!++;
-    } else {
-      if (eligible) this.counters[COUNTER.pwcMisses + position]!++;
-      this.counters[COUNTER.refs + position]!++;
-      this.logPositions[this.logLength] = position;
-      this.logWords[this.logLength++] = word;
-      servedBy = this.caches.access(word * 8);
-      this.counters[COUNTER.refHits + (nested ? MAX_CACHES + 1 : 0) + servedBy]!++;
+  /**
+   * Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it. `word` is its HPA / 8.
+   * Returns the level of the PTE caches that served it, or -1 for the page-walk cache.
+   */
+  reference(position: number, word: number, low: number, level: number, nested: boolean): number {
+    const { counters, pwc } = this;
+    if (pwc !== undefined && (low & PRESENT) !== 0 && !isLeaf(low, level) && (!nested || pwc.holdsNested)) {
+      if (pwc.probe(word)) {
+        counters[PWC_HITS + position]!++;
+        return -1;
+      }
+      counters[PWC_MISSES + position]!++;
     }
-    this.probe?.step({ row, column, level, tableFrame, hostFrame, index, valueLow: low, valueHigh: high, servedBy });
+    counters[REFS + position]!++;
+    this.logPositions[this.logLength] = position;
+    this.logWords[this.logLength++] = word;
+    const servedBy = this.caches.access(word * 8);
+    counters[(nested ? NESTED_REF_HITS : REF_HITS) + servedBy]!++;
+    return servedBy;
   }
 
   /** Moves the references of the walk under way from `refs` to `faultRefs`. */
   moveToFaultRefs(): void {
     for (let i = 0; i < this.logLength; i++) {
       const position = this.logPositions[i]!;
-      this.counters[COUNTER.refs + position]!--;
-      this.counters[COUNTER.faultRefs + position]!++;
+      this.counters[REFS + position]!--;
+      this.counters[FAULT_REFS + position]!++;
     }
   }
 }
@@ -127,10 +152,16 @@ export class WalkState {
 export const frameOf = (low: number, high: number): number => (high & 0xfffff) * 2 ** 20 + (low >>> 12);
 
 /** Whether a present entry at a level ends the walk. Bit 7 of a level-1 entry is no page-size bit. */
-export const isLeaf = (low: number, level: number): boolean => level === 1 || (low & ENTRY.pageSize) !== 0;
+export const isLeaf = (low: number, level: number): boolean => level === 1 || (low & PAGE_SIZE) !== 0;
 
-/** Power 512^k: pages that one entry at level k+1 covers. */
-const SPAN = [1, 512, 512 ** 2, 512 ** 3, 512 ** 4, 512 ** 5] as const;
+/** What a page number is multiplied by for the number of its entry at level k+1, below the point: exact, as a power of two. */
+const SCALE = [1, 512 ** -1, 512 ** -2, 512 ** -3, 512 ** -4] as const;
+
+/** Index of a page at a level. The bit operation drops what is below the point, and takes the low 32 bits of the rest. */
+const indexAt = (page: number, level: number): number => (page * SCALE[level - 1]!) & (ENTRIES - 1);
+
+/** Offset of a page or frame in its page of a size, in 4 KiB units: the low 0, 9 or 18 bits. */
+export const offsetIn = (page: number, size: number): number => page & ((1 << (9 * size)) - 1);
 
 /** A translation: `frame` of the page itself (4 KiB grain), and the leaf that gave it. */
 export interface Translation {
@@ -162,12 +193,15 @@ export class Physical implements Below {
 
   translate(frame: number): number {
     this.frame = frame;
-    return WALK.done;
+    return DONE;
   }
 }
 
 /** Which entries a radix dimension belongs to, and how its references are counted. */
 export type RadixRole = 'only' | 'guest' | 'nested';
+
+/** Stands for a host address that is to be found. */
+const UNKNOWN = -1;
 
 /** A radix page table and its paging-structure caches: the one walk loop. */
 export class Radix implements Translation {
@@ -176,8 +210,13 @@ export class Radix implements Translation {
   readonly psc: Psc;
   readonly below: Below;
   readonly state: WalkState;
-  /** Whether the walk sets A and D. Always, but for nested tables of first-generation EPT. */
-  readonly setsBits: boolean;
+  /** Which of A and D the walk sets: both, but for nested tables of first-generation EPT. */
+  readonly sets: number;
+  /** Pages of the address space. */
+  private readonly pages: number;
+  /** Of its references' positions in the matrix: of level 0 in row 0, and how far apart the levels are. */
+  private readonly origin: number;
+  private readonly stride: number;
   root = 0;
   owner = 0;
   zone: TableZone = { base: 0, frames: 0, word: 0 };
@@ -193,113 +232,125 @@ export class Radix implements Translation {
     this.psc = psc;
     this.below = below;
     this.state = state;
-    this.setsBits = setsBits;
+    this.sets = setsBits ? ACCESSED | IS_DIRTY : 0;
+    this.pages = ENTRIES ** levels;
+    const isGuest = role === 'guest';
+    this.origin = isGuest ? rowOfGuestLevel(0) * COLUMN_COUNT + COLUMN_G : columnOfLevel(0);
+    this.stride = isGuest ? COLUMN_COUNT : 1;
   }
 
-  /** Translates a page number; the result is left in this object. `row` is the row of a nested walk. Returns a WALK code. */
+  /** Translates a page number; the result is left in this object. `row` is the row of a nested walk, else 0. Returns a WALK code. */
   translate(page: number, write: boolean, row: number): number {
     // What lies beyond the address space has no index in the table: it is never taken for another page.
-    if (page >= SPAN[this.levels]!) return WALK.corruptTable;
-    const state = this.state;
-    const memory = state.memory;
-    const below = this.below;
-    const physical = below.physical;
+    if (page >= this.pages) return CORRUPT_TABLE;
+    const { state, psc, below, owner, sets } = this;
+    const { memory, probe } = state;
+    const { base, frames, word } = this.zone;
     const nested = this.role === 'nested';
+    const physical = this.role !== 'guest';
     let level = this.levels;
     let table = this.root;
-    let host = -1;
+    let host = UNKNOWN;
     let pathWritable = true;
     let hostWritable = false;
-    let pscSlot = -1;
+    let hit: PscLevel | undefined;
+    let hitSlot = -1;
 
     // A hit at level k says where the table of level k-1 is; for combined mappings also its host address.
-    for (let k = 2; k <= this.levels; k++) {
-      const slot = this.psc.find(k, Math.floor(page / SPAN[k - 1]!), this.owner);
+    for (let i = 0; i < psc.present.length; i++) {
+      const entries = psc.present[i]!;
+      const slot = entries.find(page, owner);
       if (slot < 0) continue;
-      const psc = this.psc.levels[k]!;
-      psc.cache.promote(slot);
-      state.counters[(nested ? COUNTER.nestedPscHits : COUNTER.pscHits) + k - 2]!++;
-      state.probe?.structure({ structure: nested ? 'nestedPsc' : 'psc', hit: true, row: nested ? row : ROW_PT, level: k });
-      level = k - 1;
-      table = psc.tables[slot]!;
-      host = psc.hosts[slot]!;
-      pathWritable = (psc.flags[slot]! & PATH_WRITABLE) !== 0;
-      hostWritable = (psc.flags[slot]! & HOST_WRITABLE) !== 0;
-      pscSlot = slot;
+      entries.cache.promote(slot);
+      state.counters[(nested ? NESTED_PSC_HITS : PSC_HITS) + entries.level - 2]!++;
+      probe?.structure({ structure: nested ? 'nestedPsc' : 'psc', hit: true, row: nested ? row : ROW_PT, level: entries.level });
+      level = entries.level - 1;
+      table = entries.tables[slot]!;
+      host = entries.hosts[slot]!;
+      pathWritable = (entries.flags[slot]! & PATH_WRITABLE) !== 0;
+      hostWritable = (entries.flags[slot]! & HOST_WRITABLE) !== 0;
+      hit = entries;
+      hitSlot = slot;
       break;
     }
 
     for (;;) {
-      const position = table - this.zone.base;
-      if (position < 0 || position >= this.zone.frames) return WALK.corruptTable;
-      const index = Math.floor(page / SPAN[level - 1]!) & (ENTRIES_PER_TABLE - 1);
-      const at = 2 * (this.zone.word + position * ENTRIES_PER_TABLE + index);
-      const stepRow = this.role === 'only' ? ROW_PT : nested ? row : rowOfGuestLevel(level);
+      const position = table - base;
+      if (position < 0 || position >= frames) return CORRUPT_TABLE;
+      const index = indexAt(page, level);
+      const at = 2 * (word + position * ENTRIES + index);
+      let low = memory[at]!;
 
-      if (host < 0) {
-        const intent = !physical && (below.tableReadsAreWrites || this.willSet(memory[at]!, level, pathWritable, write));
-        const status = below.translate(table, intent, stepRow);
-        if (status !== WALK.done) return status;
-        host = below.frame;
-        if (level < this.levels) {
-          const flags = (pathWritable ? PATH_WRITABLE : 0) | (below.writable ? HOST_WRITABLE : 0);
-          this.psc.fill(level + 1, Math.floor(page / SPAN[level]!), this.owner, table, host, flags);
+      if (host === UNKNOWN) {
+        if (physical) {
+          host = table;
+        } else {
+          const intent = below.tableReadsAreWrites || this.willSet(low, level, pathWritable, write);
+          const status = below.translate(table, intent, rowOfGuestLevel(level));
+          if (status !== DONE) return status;
+          host = below.frame;
+          hostWritable = below.writable;
         }
-      } else if (!physical && !hostWritable && !below.tableReadsAreWrites && this.willSet(memory[at]!, level, pathWritable, write)) {
-        const status = below.translate(table, true, stepRow);
-        if (status !== WALK.done) return status;
+        if (level < this.levels) {
+          const flags = (pathWritable ? PATH_WRITABLE : 0) | (physical || hostWritable ? HOST_WRITABLE : 0);
+          psc.fill(level + 1, page, owner, table, host, flags);
+        }
+      } else if (!physical && !hostWritable && !below.tableReadsAreWrites && this.willSet(low, level, pathWritable, write)) {
+        const status = below.translate(table, true, rowOfGuestLevel(level));
+        if (status !== DONE) return status;
         host = below.frame;
-        const psc = this.psc.levels[level + 1]!;
-        psc.hosts[pscSlot] = host;
-        psc.flags[pscSlot]! |= HOST_WRITABLE;
+        hit!.hosts[hitSlot] = host;
+        hit!.flags[hitSlot]! |= HOST_WRITABLE;
       }
 
-      let low = memory[at]!;
       const high = memory[at + 1]!;
-      const column = this.role === 'guest' ? COLUMN_G : columnOfLevel(level);
-      state.reference(stepRow, column, table, host, index, low, high, level, nested);
-      if ((low & ENTRY.present) === 0) return this.fault(page, write, row);
-      if (this.setsBits && (low & ENTRY.accessed) === 0) {
-        low |= ENTRY.accessed;
+      const cell = this.origin + row * COLUMN_COUNT - this.stride * level;
+      const servedBy = state.reference(cell, host * ENTRIES + index, low, level, nested);
+      if (probe !== undefined) {
+        const place = { row: Math.floor(cell / COLUMN_COUNT), column: cell % COLUMN_COUNT, level, index };
+        probe.step({ ...place, tableFrame: table, hostFrame: host, valueLow: low, valueHigh: high, servedBy });
+      }
+      if ((low & PRESENT) === 0) return this.fault(page, write, row);
+      if ((~low & sets & ACCESSED) !== 0) {
+        low |= ACCESSED;
         memory[at] = low;
         state.changed = true;
       }
-      if ((low & ENTRY.writable) === 0) pathWritable = false;
+      if ((low & IS_WRITABLE) === 0) pathWritable = false;
       if (isLeaf(low, level)) {
-        if (level > 3) return WALK.corruptTable;
+        if (level > 3) return CORRUPT_TABLE;
         if (write && !pathWritable) return this.fault(page, write, row);
-        if (write && this.setsBits && (low & ENTRY.dirty) === 0) {
-          low |= ENTRY.dirty;
+        if (write && (~low & sets & IS_DIRTY) !== 0) {
+          low |= IS_DIRTY;
           memory[at] = low;
           state.changed = true;
         }
-        const span = SPAN[level - 1]!;
         const frame = frameOf(low, high);
-        this.frame = frame - (frame % span) + (page % span);
+        this.frame = frame - offsetIn(frame, level - 1) + offsetIn(page, level - 1);
         this.size = level - 1;
         this.writable = pathWritable;
-        this.dirty = (low & ENTRY.dirty) !== 0;
-        return WALK.done;
+        this.dirty = (low & IS_DIRTY) !== 0;
+        return DONE;
       }
       table = frameOf(low, high);
-      host = -1;
+      host = UNKNOWN;
       level--;
     }
   }
 
   /** Whether the walk will set A or D in an entry, if it may. Looks without a reference, as the hardware's write does. */
   private willSet(low: number, level: number, pathWritable: boolean, write: boolean): boolean {
-    if ((low & ENTRY.present) === 0) return false;
-    if ((low & ENTRY.accessed) === 0) return true;
-    return write && isLeaf(low, level) && pathWritable && (low & ENTRY.writable) !== 0 && (low & ENTRY.dirty) === 0;
+    if ((low & PRESENT) === 0) return false;
+    if ((low & ACCESSED) === 0) return true;
+    return write && isLeaf(low, level) && pathWritable && (low & IS_WRITABLE) !== 0 && (low & IS_DIRTY) === 0;
   }
 
   private fault(page: number, write: boolean, row: number): number {
-    if (this.role !== 'nested') return WALK.guestFault;
+    if (this.role !== 'nested') return GUEST_FAULT;
     this.state.faultGpaFrame = page;
     this.state.faultWrite = write;
     this.state.faultRow = row;
-    return WALK.nestedViolation;
+    return NESTED_VIOLATION;
   }
 }
 
@@ -319,49 +370,49 @@ export class NestedDimension implements Below {
     this.table = table;
     this.ntlb = ntlb;
     this.state = state;
-    this.tableReadsAreWrites = table.setsBits;
+    this.tableReadsAreWrites = table.sets !== 0;
   }
 
   translate(frame: number, write: boolean, row: number): number {
-    const ntlb = this.ntlb;
-    if (ntlb === undefined || (ntlb.tablesOnly && row === ROW_GPA)) return this.walk(frame, write, row);
-    const counters = this.state.counters;
-    const vm = this.table.owner;
+    const { ntlb, table, state } = this;
+    if (ntlb === undefined || (ntlb.tablesOnly && row === GPA_ROW)) return this.walk(frame, write, row);
+    const { counters, probe } = state;
+    const vm = table.owner;
     const slot = ntlb.find(frame, vm);
     if (slot >= 0) {
       const flags = ntlb.flags[slot]!;
-      const enough = !write || ((flags & WRITABLE) !== 0 && (!this.table.setsBits || (flags & DIRTY) !== 0));
+      const size = ntlb.hitSize;
+      const enough = !write || ((flags & WRITABLE) !== 0 && (!this.tableReadsAreWrites || (flags & DIRTY) !== 0));
       if (enough) {
         ntlb.cache.promote(slot);
-        counters[COUNTER.ntlbHits + row]!++;
-        this.state.probe?.structure({ structure: 'ntlb', hit: true, row, level: ntlb.hitSize });
-        this.frame = ntlb.frames[slot]! + (frame % SPAN[ntlb.hitSize]!);
-        this.size = ntlb.hitSize;
+        counters[NTLB_HITS + row]!++;
+        probe?.structure({ structure: 'ntlb', hit: true, row, level: size });
+        this.frame = ntlb.frames[slot]! + offsetIn(frame, size);
+        this.size = size;
         this.writable = (flags & WRITABLE) !== 0;
         this.dirty = (flags & DIRTY) !== 0;
-        return WALK.done;
+        return DONE;
       }
       ntlb.cache.drop(slot);
     }
-    counters[COUNTER.ntlbMisses + row]!++;
-    this.state.probe?.structure({ structure: 'ntlb', hit: false, row, level: -1 });
+    counters[NTLB_MISSES + row]!++;
+    probe?.structure({ structure: 'ntlb', hit: false, row, level: -1 });
     const status = this.walk(frame, write, row);
-    if (status !== WALK.done) return status;
-    const span = SPAN[this.size]!;
-    const number = Math.floor(frame / span);
+    if (status !== DONE) return status;
     const flags = (this.writable ? WRITABLE : 0) | (this.dirty ? DIRTY : 0);
     // After a hit that was dropped, the walk's size may be another one, and there already: the fill takes its place.
-    if (slot >= 0) ntlb.drop(number, this.size, vm);
-    ntlb.fill(number, this.size, vm, this.frame - (frame % span), flags);
-    return WALK.done;
+    if (slot >= 0) ntlb.drop(frame, this.size, vm);
+    ntlb.fill(frame, this.size, vm, this.frame - offsetIn(frame, this.size), flags);
+    return DONE;
   }
 
   private walk(frame: number, write: boolean, row: number): number {
-    const status = this.table.translate(frame, write, row);
-    this.frame = this.table.frame;
-    this.size = this.table.size;
-    this.writable = this.table.writable;
-    this.dirty = this.table.dirty;
+    const { table } = this;
+    const status = table.translate(frame, write, row);
+    this.frame = table.frame;
+    this.size = table.size;
+    this.writable = table.writable;
+    this.dirty = table.dirty;
     return status;
   }
 }

@@ -6,10 +6,13 @@
 import { ENTRIES_PER_TABLE, MAX_TABLE_LEVELS, REPLACEMENTS } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 
-/** Payload flag: AND of R/W from the root down to and including the entry. */
-export const PATH_WRITABLE = 1;
-/** Payload flag (combined mappings): the nested mapping of the next table's page allows writes. */
-export const HOST_WRITABLE = 2;
+/** Payload flags. */
+export const PSC_FLAGS = {
+  /** AND of R/W from the root down to and including the entry. */
+  pathWritable: 1,
+  /** Combined mappings: the nested mapping of the next table's page allows writes. */
+  hostWritable: 2,
+} as const;
 
 /** One level. Payload: next table's frame in its own space, its host frame, flags. */
 export class PscLevel {
@@ -18,16 +21,16 @@ export class PscLevel {
   /** What a page number is multiplied by, and then rounded down, for the number that is looked for. */
   private readonly scale: number;
   readonly cache: SetAssoc;
-  readonly tables: Float64Array;
-  readonly hosts: Float64Array;
+  readonly tables: number[];
+  readonly hosts: number[];
   readonly flags: Uint8Array;
 
   constructor(level: number, entries: number, ways: number) {
     this.level = level;
     this.scale = ENTRIES_PER_TABLE ** (1 - level);
     this.cache = new SetAssoc({ sets: entries / ways, ways, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 });
-    this.tables = new Float64Array(entries);
-    this.hosts = new Float64Array(entries);
+    this.tables = new Array<number>(entries).fill(0);
+    this.hosts = new Array<number>(entries).fill(0);
     this.flags = new Uint8Array(entries);
   }
 
@@ -37,11 +40,7 @@ export class PscLevel {
     return this.cache.find(this.cache.setOf(number), number, owner);
   }
 
-  /** A hit on a slot: tells the replacement policy. */
-  promote(page: number, slot: number): void {
-    this.cache.promote(this.cache.setOf(Math.floor(page * this.scale)), slot);
-  }
-
+  /** Fills what leads to the next table for a page. */
   fill(page: number, owner: number, table: number, host: number, flags: number): void {
     const number = Math.floor(page * this.scale);
     const slot = this.cache.fill(this.cache.setOf(number), number, owner, 0);
@@ -65,7 +64,7 @@ export class Psc {
   private readonly ofLevel: readonly (PscLevel | undefined)[];
 
   /** Reads the geometry from a machine block; levels above the table's are left out. */
-  constructor(block: Float64Array, at: number, tableLevels: number) {
+  constructor(block: Int32Array, at: number, tableLevels: number) {
     const present: PscLevel[] = [];
     for (let k = 2; k <= tableLevels; k++) {
       const entries = block[at + 2 * (k - 2)]!;

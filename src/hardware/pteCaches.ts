@@ -8,13 +8,14 @@ import { SetAssoc } from './setAssoc.ts';
 /** The PTE caches of a machine. Level `count` is memory. */
 export class PteCaches {
   readonly caches: SetAssoc[] = [];
-  readonly lineBytes: number[] = [];
+  /** What an address is multiplied by, and then rounded down, for its line. */
+  private readonly scales: number[] = [];
 
-  constructor(block: Float64Array) {
+  constructor(block: Int32Array) {
     for (let i = 0; i < block[MACHINE.cacheCount]!; i++) {
       const [sets, ways, line] = block.subarray(MACHINE.caches + i * CACHE_SLOTS, MACHINE.caches + (i + 1) * CACHE_SLOTS);
       this.caches.push(new SetAssoc({ sets: sets!, ways: ways!, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 }));
-      this.lineBytes.push(line!);
+      this.scales.push(1 / line!);
     }
   }
 
@@ -23,7 +24,7 @@ export class PteCaches {
     const caches = this.caches;
     for (let level = 0; level < caches.length; level++) {
       const cache = caches[level]!;
-      const line = Math.floor(hpa / this.lineBytes[level]!);
+      const line = Math.floor(hpa * this.scales[level]!);
       const set = cache.setOf(line);
       const slot = cache.find(set, line, 0);
       if (slot >= 0) {

@@ -30,22 +30,31 @@ export const isOrdered = (policy: number): boolean => policy === LRU || policy =
 export class ContentOrder {
   /** The newest slot of each set. */
   private readonly newest: Int32Array;
+  private readonly setOf: Int32Array;
   private readonly older: Int32Array;
   private readonly newer: Int32Array;
   private readonly promotes: boolean;
 
   constructor(policy: number, sets: number, ways: number) {
     this.promotes = policy === LRU;
-    this.newest = Int32Array.from({ length: sets }, (_, set) => set * ways);
-    const neighbours = (step: number): Int32Array =>
-      Int32Array.from({ length: sets * ways }, (_, slot) => slot - (slot % ways) + (((slot % ways) + step) % ways));
-    this.older = neighbours(1);
-    this.newer = neighbours(ways - 1);
+    this.newest = new Int32Array(sets);
+    this.setOf = new Int32Array(sets * ways);
+    this.older = new Int32Array(sets * ways);
+    this.newer = new Int32Array(sets * ways);
+    for (let set = 0; set < sets; set++) {
+      const first = set * ways;
+      this.newest[set] = first;
+      for (let way = 0; way < ways; way++) {
+        this.setOf[first + way] = set;
+        this.older[first + way] = first + ((way + 1) % ways);
+        this.newer[first + way] = first + ((way + ways - 1) % ways);
+      }
+    }
   }
 
   /** A hit on a slot. */
-  hit(set: number, slot: number): void {
-    if (this.promotes && this.newest[set] !== slot) this.toFront(set, slot);
+  hit(slot: number): void {
+    if (this.promotes) this.toFront(slot);
   }
 
   /** The oldest slot, which is the newest from now on. */
@@ -56,13 +65,14 @@ export class ContentOrder {
   }
 
   /** A dropped slot becomes the oldest. */
-  drop(set: number, slot: number): void {
-    this.toFront(set, slot);
-    this.newest[set] = this.older[slot]!;
+  drop(slot: number): void {
+    this.toFront(slot);
+    this.newest[this.setOf[slot]!] = this.older[slot]!;
   }
 
-  private toFront(set: number, slot: number): void {
+  private toFront(slot: number): void {
     const { older, newer } = this;
+    const set = this.setOf[slot]!;
     const first = this.newest[set]!;
     if (slot === first) return;
     const before = newer[slot]!;

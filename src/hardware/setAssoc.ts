@@ -112,8 +112,8 @@ export class SetAssoc {
   }
 
   /** A hit: tells the replacement policy. */
-  promote(set: number, slot: number): void {
-    if (this.order !== undefined) this.order.hit(set, slot);
+  promote(slot: number): void {
+    if (this.order !== undefined) this.order.hit(slot);
     else this.wayState!.hit(slot);
   }
 
@@ -148,23 +148,23 @@ export class SetAssoc {
     this.owners[slot] = owner;
   }
 
-  /** Drops one slot of a set; the other ways' replacement state stays. */
-  drop(set: number, slot: number): void {
+  /** Drops one slot, which is valid; the other ways' replacement state stays. */
+  drop(slot: number): void {
     this.index?.remove(slot, this.keys[slot]!);
     this.keys[slot] = INVALID;
-    this.order?.drop(set, slot);
+    this.order?.drop(slot);
   }
 
   /** Drops (key, owner) if it is there. */
   dropKey(set: number, key: number, owner: number): void {
     const slot = this.find(set, key, owner);
-    if (slot >= 0) this.drop(set, slot);
+    if (slot >= 0) this.drop(slot);
   }
 
   /** Drops all of an owner. */
   dropOwner(owner: number): void {
     for (let slot = 0; slot < this.keys.length; slot++) {
-      if (this.valid(slot) && this.owners[slot] === owner) this.drop(Math.floor(slot / this.ways), slot);
+      if (this.valid(slot) && this.owners[slot] === owner) this.drop(slot);
     }
   }
 

@@ -2,6 +2,7 @@
  * The complete state of the hardware in canonical form: a flat list of safe integers, so that both engines write the
  * same one and a digest compares them. Equal states have equal futures, and where way numbers cannot be seen the other
  * way round: lru and fifo keep their contents in order, most recent first; policies that choose by way number go by way.
+ * Each structure is a section: the count of its numbers, then these.
  *
  * plru is canonical in part. A full set is listed victim side first at each node, which is all that hits and evictions
  * can see; but holes are filled lowest way first, and the list does not tell which way is lower. Two full sets with
@@ -10,10 +11,11 @@
  * may differ in bits that are overwritten before they are read (all of them in an empty set) and still have one future.
  */
 import type { Core } from './core.ts';
+import type { ContentOrder, WayState } from './replacement.ts';
 import type { SetAssoc } from './setAssoc.ts';
 
 /** Payload arrays of a structure, each indexed by slot. */
-type Payloads = readonly (Float64Array | Uint8Array)[];
+type Payloads = readonly (Float64Array | Uint8Array | number[])[];
 
 /** Stands before a plru set that is not full. */
 const BY_WAY = -1;
@@ -25,7 +27,7 @@ function structures(core: Core): [SetAssoc, Payloads][] {
     for (const array of side?.arrays ?? []) list.push([array.cache, [array.frames, array.flags]]);
   }
   for (const psc of [core.table.psc, core.nested?.table.psc]) {
-    for (const level of psc?.levels ?? []) if (level) list.push([level.cache, [level.tables, level.hosts, level.flags]]);
+    for (const level of psc?.present ?? []) list.push([level.cache, [level.tables, level.hosts, level.flags]]);
   }
   const ntlb = core.nested?.ntlb;
   if (ntlb) list.push([ntlb.cache, [ntlb.frames, ntlb.flags]]);
@@ -34,23 +36,37 @@ function structures(core: Core): [SetAssoc, Payloads][] {
   return list;
 }
 
-/** Slots of a set in the order of the canonical form; invalid ones left out. */
-function orderedSlots(cache: SetAssoc, set: number): number[] {
+/** Valid slots of a set of an ordered array, newest first. */
+function orderedSlots(cache: SetAssoc, order: ContentOrder, set: number): number[] {
+  const slots: number[] = [];
+  order.forEach(set, (slot) => {
+    if (cache.valid(slot)) slots.push(slot);
+  });
+  return slots;
+}
+
+/** Slots of a full plru set, victim side first at each node. */
+function treeSlots(cache: SetAssoc, { values }: WayState, set: number): number[] {
   const first = set * cache.ways;
   const slots: number[] = [];
-  for (let slot = first; slot < first + cache.ways; slot++) if (cache.valid(slot)) slots.push(slot);
-  const { stamps, values, ordered } = cache.replacement;
-  if (ordered) return slots.sort((a, b) => stamps[b]! - stamps[a]!);
-  const visit = (node: number, out: number[]): number[] => {
-    if (node >= cache.ways) out.push(first + node - cache.ways);
-    else {
-      const victimSide = values[first + node]!;
-      visit(2 * node + victimSide, out);
-      visit(2 * node + (victimSide ^ 1), out);
+  const visit = (node: number): void => {
+    if (node >= cache.ways) {
+      slots.push(first + node - cache.ways);
+      return;
     }
-    return out;
+    const victimSide = values[first + node]!;
+    visit(2 * node + victimSide);
+    visit(2 * node + (victimSide ^ 1));
   };
-  return visit(1, []);
+  visit(1);
+  return slots;
+}
+
+/** Whether all ways of a set are valid. */
+function isFull(cache: SetAssoc, set: number): boolean {
+  const first = set * cache.ways;
+  for (let slot = first; slot < first + cache.ways; slot++) if (!cache.valid(slot)) return false;
+  return true;
 }
 
 function saveSlot(cache: SetAssoc, payloads: Payloads, slot: number, out: number[]): void {
@@ -58,8 +74,12 @@ function saveSlot(cache: SetAssoc, payloads: Payloads, slot: number, out: number
   for (const payload of payloads) out.push(payload[slot]!);
 }
 
-function saveByWay(cache: SetAssoc, payloads: Payloads, set: number, out: number[]): void {
-  const { values, tree } = cache.replacement;
+function saveListed(cache: SetAssoc, payloads: Payloads, slots: readonly number[], out: number[]): void {
+  out.push(slots.length);
+  for (const slot of slots) saveSlot(cache, payloads, slot, out);
+}
+
+function saveByWay(cache: SetAssoc, payloads: Payloads, { values, tree }: WayState, set: number, out: number[]): void {
   const first = set * cache.ways;
   for (let slot = first; slot < first + cache.ways; slot++) {
     const valid = cache.valid(slot);
@@ -70,26 +90,24 @@ function saveByWay(cache: SetAssoc, payloads: Payloads, set: number, out: number
 }
 
 function saveSet(cache: SetAssoc, payloads: Payloads, set: number, out: number[]): void {
-  const { ordered, tree } = cache.replacement;
-  if (ordered || tree) {
-    const first = set * cache.ways;
-    let valid = 0;
-    for (let slot = first; slot < first + cache.ways; slot++) if (cache.valid(slot)) valid++;
-    if (ordered || valid === cache.ways) {
-      out.push(valid);
-      for (const slot of orderedSlots(cache, set)) saveSlot(cache, payloads, slot, out);
-      return;
-    }
-    out.push(BY_WAY);
+  const { order, wayState } = cache;
+  if (order) {
+    saveListed(cache, payloads, orderedSlots(cache, order, set), out);
+  } else if (wayState!.tree && isFull(cache, set)) {
+    saveListed(cache, payloads, treeSlots(cache, wayState!, set), out);
+  } else {
+    if (wayState!.tree) out.push(BY_WAY);
+    saveByWay(cache, payloads, wayState!, set, out);
   }
-  saveByWay(cache, payloads, set, out);
 }
 
 /** The complete state in canonical form. */
 export function saveState(core: Core): Float64Array {
   const out: number[] = [];
   for (const [cache, payloads] of structures(core)) {
+    const at = out.push(0);
     for (let set = 0; set < cache.sets; set++) saveSet(cache, payloads, set, out);
+    out[at - 1] = out.length - at;
   }
   return Float64Array.from(out);
 }
@@ -112,24 +130,42 @@ class Reader {
   }
 }
 
-function loadSlot(cache: SetAssoc, payloads: Payloads, slot: number, reader: Reader): void {
-  cache.keys[slot] = reader.next();
-  cache.owners[slot] = reader.next();
-  for (const payload of payloads) payload[slot] = reader.next();
+/** What is saved of one slot: key, owner, payloads. */
+interface Saved {
+  key: number;
+  owner: number;
+  payload: number[];
 }
 
-function loadSet(cache: SetAssoc, payloads: Payloads, set: number, reader: Reader): void {
-  const { values, ordered, tree } = cache.replacement;
+function readSlot(payloads: Payloads, reader: Reader): Saved {
+  return { key: reader.next(), owner: reader.next(), payload: payloads.map(() => reader.next()) };
+}
+
+function loadPayload(payloads: Payloads, slot: number, { payload }: Saved): void {
+  payloads.forEach((values, i) => {
+    values[slot] = payload[i]!;
+  });
+}
+
+function loadOrdered(cache: SetAssoc, payloads: Payloads, set: number, reader: Reader): void {
+  const saved = Array.from({ length: reader.next() }, () => readSlot(payloads, reader));
+  // Oldest first, so that the order of the fills is the order of the contents.
+  for (const entry of saved.reverse()) loadPayload(payloads, cache.fill(set, entry.key, entry.owner, 0), entry);
+}
+
+function loadSlot(cache: SetAssoc, payloads: Payloads, slot: number, reader: Reader): void {
+  const entry = readSlot(payloads, reader);
+  cache.put(slot, entry.key, entry.owner);
+  loadPayload(payloads, slot, entry);
+}
+
+function loadByWay(cache: SetAssoc, payloads: Payloads, { values, tree }: WayState, set: number, reader: Reader): void {
   const first = set * cache.ways;
-  if (ordered || tree) {
-    const valid = reader.next();
-    if (valid !== BY_WAY) {
-      // Least recent first, so that the order of the fills is the order of the contents; a full tree points left.
-      for (let i = 0; i < valid; i++) loadSlot(cache, payloads, first + i, reader);
-      if (ordered) for (let i = valid - 1; i >= 0; i--) cache.replacement.fill(first + i);
-      else values.fill(0, first, first + cache.ways);
-      return;
-    }
+  if (tree && reader.next() !== BY_WAY) {
+    for (let slot = first; slot < first + cache.ways; slot++) loadSlot(cache, payloads, slot, reader);
+    // The list begins with the victim: all nodes point left.
+    values.fill(0, first, first + cache.ways);
+    return;
   }
   for (let slot = first; slot < first + cache.ways; slot++) {
     const valid = reader.next() === 1;
@@ -141,9 +177,14 @@ function loadSet(cache: SetAssoc, payloads: Payloads, set: number, reader: Reade
 /** Puts a saved state of a core with the same machine into a core. Counters are left alone. */
 export function loadState(core: Core, state: Float64Array): void {
   const reader = new Reader(state);
+  core.nested?.ntlb?.expectAllSizes();
   for (const [cache, payloads] of structures(core)) {
     cache.clear();
-    for (let set = 0; set < cache.sets; set++) loadSet(cache, payloads, set, reader);
+    reader.next();
+    for (let set = 0; set < cache.sets; set++) {
+      if (cache.order) loadOrdered(cache, payloads, set, reader);
+      else loadByWay(cache, payloads, cache.wayState!, set, reader);
+    }
   }
   if (!reader.finished) throw new RangeError('a saved state is longer than this machine: it is of another one');
 }

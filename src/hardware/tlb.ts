@@ -5,10 +5,13 @@
 import { ARRAY_SLOTS, PAGE_SIZES } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 
-/** Payload flag: guest's and nested R/W along the whole path. */
-export const WRITABLE = 1;
-/** Payload flag: a write needs no walk to set D. */
-export const DIRTY = 2;
+/** Payload flags. */
+export const TLB_FLAGS = {
+  /** Guest's and nested R/W along the whole path. */
+  writable: 1,
+  /** A write needs no walk to set D. */
+  dirty: 2,
+} as const;
 
 /** A virtual page at the three sizes: number of the 4 KiB, 2 MiB and 1 GiB page. */
 export type PageNumbers = Float64Array;
@@ -31,11 +34,6 @@ export class TlbArray {
   /** The slot of a page of one size, or -1. */
   find(number: number, size: number, tag: number): number {
     return this.cache.find(this.cache.setOf(number), keyOf(number, size), tag);
-  }
-
-  /** A hit on a slot that {@link find} gave: tells the replacement policy. */
-  promote(number: number, slot: number): void {
-    this.cache.promote(this.cache.setOf(number), slot);
   }
 
   /** Fills a page of one size. */
@@ -73,7 +71,7 @@ export class TlbSide {
   }
 
   /** Reads `count` arrays from a machine block; array ids count on from `firstId`. */
-  static fromBlock(block: Float64Array, at: number, count: number, firstId: number, seedLow: number, seedHigh: number): TlbSide {
+  static fromBlock(block: Int32Array, at: number, count: number, firstId: number, seedLow: number, seedHigh: number): TlbSide {
     const arrays: TlbArray[] = [];
     for (let i = 0; i < count; i++) {
       const [entries, ways, mask, policy] = block.subarray(at + i * ARRAY_SLOTS, at + (i + 1) * ARRAY_SLOTS);

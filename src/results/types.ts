@@ -146,7 +146,10 @@ export interface RunProgress {
 /** What the caller of a run may ask for beside the configuration; nothing here changes a counter. */
 export interface RunOptions {
   engine?: 'auto' | 'native' | 'ts';
+  /** Threads; `auto` is one for each core. */
   workers?: number | 'auto';
+  /** Accesses of a segment, instead of a length chosen by the warm-up and the number of workers. */
+  segmentAccesses?: number;
   /** Stops the run, which then rejects with the code `run.cancelled`. */
   signal?: AbortSignal;
   onProgress?: (progress: RunProgress) => void;

@@ -16,16 +16,12 @@ import { ACCESS_KINDS, FAULT, RUN_STATUS } from '../schema.ts';
 import { openTrace, type Trace } from '../trace/trace.ts';
 import { encodeWorkload } from '../workload/encode.ts';
 import { zipfDigest } from '../workload/zipf.ts';
+import { type RunControl, UNWATCHED } from './control.ts';
+
+export { type RunControl, UNWATCHED } from './control.ts';
 
 /** Most bytes of page tables: what this machine can be expected to hold beside everything else. */
 const memoryLimitBytes = (): number => 0.8 * totalmem();
-
-/** What the caller of a run sees of it while it goes on, and how it stops it. */
-export interface RunControl {
-  /** Told now and then: accesses completed. */
-  progress(done: number): void;
-  cancelled(): boolean;
-}
 
 /** What a run leaves: blocks by src/schema.ts, seconds of the access loop, and what the software did. */
 export interface RunOutcome {
@@ -41,10 +37,11 @@ export interface RunOutcome {
   /** Seconds before it: reading a trace's pages, building tables. */
   prepareSeconds: number;
   hashes: Record<string, string>;
+  /** Threads that ran accesses. */
+  workers: number;
+  /** Pieces that the run was cut into, by what became of them. */
+  segments: { accepted: number; repaired: number; rerun: number };
 }
-
-/** A run that nobody watches. */
-const UNWATCHED: RunControl = { progress: () => {}, cancelled: () => false };
 
 /** Accesses at a time: first guess, and the time that later chunks aim at, so that cancelling is prompt on any machine. */
 const FIRST_CHUNK = 16_384;
@@ -71,7 +68,11 @@ export interface PreparedRun {
   trace?: Trace;
 }
 
-function openConfiguredTrace(config: ResolvedConfig, workload: TraceConfig): Promise<Trace> {
+/**
+ * Opens the trace of a configuration, cut to the accesses that it asks for.
+ * @throws NestwalkError as `openTrace`
+ */
+export function openConfiguredTrace(config: ResolvedConfig, workload: TraceConfig): Promise<Trace> {
   return openTrace(workload.trace, {
     ...(workload.format === 'auto' ? {} : { format: workload.format }),
     fetches: workload.fetches,
@@ -111,7 +112,13 @@ export async function prepareRun(
       ...(workload ? { workload } : {}),
     });
     hardware.loadContext(contextBlock(system.context));
-    return { system, hardware, engineReason: choice.reason, ...(workload ? { workload } : {}), ...(trace ? { trace } : {}) };
+    return {
+      system,
+      hardware,
+      engineReason: choice.reason,
+      ...(workload ? { workload } : {}),
+      ...(trace ? { trace } : {}),
+    };
   } catch (error) {
     await trace?.close();
     throw error;
@@ -120,7 +127,8 @@ export async function prepareRun(
 
 /** Throws when the run was cancelled. */
 function stopIfCancelled(control: RunControl): void {
-  if (control.cancelled()) throw new NestwalkError('run.cancelled', 'The run was interrupted; nothing of it was kept.');
+  if (control.cancelled())
+    throw new NestwalkError('run.cancelled', 'The run was interrupted; nothing of it was kept.');
 }
 
 /**
@@ -131,7 +139,9 @@ export function faultFromBlock(block: Float64Array): Fault {
   const status = RUN_STATUS[block[FAULT.detail]!];
   if (status !== 'guestFault' && status !== 'nestedViolation') {
     const isStatic = status === 'notStatic';
-    const met = isStatic ? 'a fault, or an entry to change, where nothing can fault or change' : 'a corrupt page table';
+    const met = isStatic
+      ? 'a fault, or an entry to change, where nothing can fault or change'
+      : 'a corrupt page table';
     throw new NestwalkError(
       isStatic ? 'engine.failed' : 'table.corrupt',
       `Access ${block[FAULT.index]} (page 0x${block[FAULT.page]!.toString(16)}) met ${met}. Report this with the configuration.`,
@@ -150,14 +160,15 @@ export function faultFromBlock(block: Float64Array): Fault {
 
 /** The loop between two faults, for one prepared run. */
 export class RunLoop {
-  private readonly system: System;
+  private readonly system: System | undefined;
   private readonly hardware: SimulatedHardware;
   private readonly control: RunControl;
   private chunk = FIRST_CHUNK;
   private faultIndex = -1;
   private faults = 0;
 
-  constructor(run: PreparedRun, control: RunControl = UNWATCHED) {
+  /** @param run without a system only when nothing can fault */
+  constructor(run: Pick<PreparedRun, 'hardware'> & Partial<PreparedRun>, control: RunControl = UNWATCHED) {
     this.system = run.system;
     this.hardware = run.hardware;
     this.control = control;
@@ -170,7 +181,11 @@ export class RunLoop {
 
   /** Runs a block of recorded accesses whose first has stream index `index`. */
   recorded(pages: Float64Array, words: Uint16Array, count: number, index: number): void {
-    this.loop(count, (done, chunk) => this.hardware.runRecorded(pages, words, done, chunk, index + done), index);
+    this.loop(
+      count,
+      (done, chunk) => this.hardware.runRecorded(pages, words, done, chunk, index + done),
+      index,
+    );
   }
 
   private loop(count: number, run: (done: number, chunk: number) => number, index: number): void {
@@ -191,8 +206,11 @@ export class RunLoop {
     const fault = faultFromBlock(this.hardware.fault());
     this.faults = index === this.faultIndex ? this.faults + 1 : 1;
     this.faultIndex = index;
-    if (this.faults > MOST_FAULTS) {
-      throw new NestwalkError('table.corrupt', `Access ${index} faults without end (${fault.kind}). Report this with the configuration.`);
+    if (this.faults > MOST_FAULTS || this.system === undefined) {
+      throw new NestwalkError(
+        'table.corrupt',
+        `Access ${index} faults without end (${fault.kind}). Report this with the configuration.`,
+      );
     }
     this.system.handleFault(fault, this.hardware);
   }
@@ -240,10 +258,12 @@ export async function execute(
     seconds: accessSeconds,
     prepareSeconds: prepared - begun,
     hashes: tableHashes(run.workload),
+    workers: 1,
+    segments: { accepted: 1, repaired: 0, rerun: 0 },
   };
 }
 
 /** SHA-256 of the Zipf tables of a workload, by number in depth-first order. */
-function tableHashes(workload: WorkloadBlock | undefined): Record<string, string> {
+export function tableHashes(workload: WorkloadBlock | undefined): Record<string, string> {
   return Object.fromEntries((workload?.tables ?? []).map((table, i) => [`zipf${i}`, zipfDigest(table)]));
 }

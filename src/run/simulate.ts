@@ -9,12 +9,17 @@ import { computeMetrics } from '../results/metrics.ts';
 import type { Provenance, Result, RunOptions } from '../results/types.ts';
 import { SCHEMA_FINGERPRINT } from '../schema.ts';
 import { fileDigest } from '../trace/digest.ts';
+import type { WatchOptions } from './control.ts';
+import { planCut, workersOf } from './cut.ts';
 import type { RunOutcome } from './execute.ts';
-import { runInWorker } from './pool.ts';
+import { runInWorker, WorkerPool } from './pool.ts';
+import { runSegments } from './segments.ts';
 
 /** The package's version, for provenance. */
 export function packageVersion(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  return (
+    JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  ).version;
 }
 
 /** Cold accesses and distances from the flat list that the engines give. */
@@ -37,7 +42,10 @@ export function countersOf(config: ResolvedConfig, outcome: RunOutcome): Result[
 }
 
 /** Tells progress in accesses, rate and time left, a rate over the whole run so far. */
-function reporter(config: ResolvedConfig, onProgress: RunOptions['onProgress']): ((done: number) => void) | undefined {
+function reporter(
+  config: ResolvedConfig,
+  onProgress: RunOptions['onProgress'],
+): ((done: number) => void) | undefined {
   if (!onProgress) return undefined;
   const total = config.accesses;
   let begun = 0;
@@ -71,10 +79,10 @@ export async function simulate(input: unknown, options: RunOptions = {}): Promis
   // A missing or stale engine is told here, before a worker is started for it.
   chooseEngine(engine);
   const onDone = reporter(config, options.onProgress);
-  const outcome = await runInWorker(
-    { config, engine },
-    { ...(options.signal ? { signal: options.signal } : {}), ...(onDone ? { onDone } : {}) },
-  );
+  const outcome = await runOnWorkers(config, engine, options, {
+    ...(options.signal ? { signal: options.signal } : {}),
+    ...(onDone ? { onDone } : {}),
+  });
   const counters = countersOf(config, outcome);
   onDone?.(counters.accesses);
   return {
@@ -85,6 +93,27 @@ export async function simulate(input: unknown, options: RunOptions = {}): Promis
     metrics: computeMetrics(counters, config),
     provenance: await provenanceOf(config, outcome),
   };
+}
+
+/** Runs a configuration in segments where it may be cut, else in one worker. */
+async function runOnWorkers(
+  config: ResolvedConfig,
+  engine: EngineRequest,
+  options: RunOptions,
+  watch: WatchOptions,
+): Promise<RunOutcome> {
+  const cut = await planCut(config, options);
+  if (!cut) return runInWorker({ config, engine }, watch);
+  const workers = Math.min(workersOf(config, options), Math.ceil(cut.accesses / cut.segmentAccesses));
+  const pool = new WorkerPool(workers, {
+    startAtOnce: true,
+    ...(watch.signal ? { signal: watch.signal } : {}),
+  });
+  try {
+    return await runSegments(config, engine, cut, pool, watch);
+  } finally {
+    await pool.close();
+  }
 }
 
 async function provenanceOf(config: ResolvedConfig, outcome: RunOutcome): Promise<Provenance> {
@@ -99,11 +128,11 @@ async function provenanceOf(config: ResolvedConfig, outcome: RunOutcome): Promis
     engineReason: outcome.engineReason,
     node: process.version,
     cpu: cpus()[0]?.model ?? 'unknown',
-    workers: 1,
+    workers: outcome.workers,
     seconds: outcome.seconds,
     prepareSeconds: outcome.prepareSeconds,
     accessesPerSecond: outcome.seconds > 0 ? accesses / outcome.seconds : 0,
-    segments: { accepted: 1, repaired: 0, rerun: 0 },
+    segments: outcome.segments,
     hashes,
   };
 }

@@ -1,18 +1,50 @@
-/** What a pool's worker runs: one configuration, watched and stopped through shared words, never by termination. */
+/** What a pool's worker runs: jobs, watched and stopped through shared words, never by termination. */
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { EngineRequest } from '../engine/loader.ts';
 import type { ErrorCode, Problem } from '../errors.ts';
 import { NestwalkError } from '../errors.ts';
+import { type RunControl, SharedControl } from './control.ts';
 import { execute, type RunOutcome } from './execute.ts';
+import {
+  type Preparation,
+  prepareShared,
+  type Repair,
+  type RepairPiece,
+  repair,
+  type SegmentPiece,
+  type SharedRun,
+  type Speculation,
+  speculate,
+} from './segment.ts';
 
-/** Words of the block that caller and worker share. */
-export const CONTROL = { done: 0, cancel: 1, words: 2 } as const;
+/** What each kind of job is given, and what it answers. */
+export interface JobKinds {
+  /** A whole run. */
+  run: { input: { config: ResolvedConfig; engine: EngineRequest }; output: RunOutcome };
+  /** Tables and workload of a run that is to be cut. */
+  prepare: { input: { config: ResolvedConfig; engine: EngineRequest }; output: Preparation };
+  /** A segment from a guessed start. */
+  segment: { input: { run: SharedRun; piece: SegmentPiece }; output: Speculation };
+  /** A segment, or its beginning, from a true state. */
+  repair: { input: { run: SharedRun; piece: RepairPiece }; output: Repair };
+}
+/** Name of a kind of job. */
+export type JobKind = keyof JobKinds;
+/** What a job of a kind is given. */
+export type JobInput<Kind extends JobKind> = JobKinds[Kind]['input'];
+/** What a job of a kind answers. */
+export type JobOutput<Kind extends JobKind> = JobKinds[Kind]['output'];
 
-/** One run for a worker; `control` is a `BigInt64Array` of `CONTROL.words`. */
-export interface WorkerJob {
-  config: ResolvedConfig;
-  engine: EngineRequest;
+/** A job for a worker. */
+export interface WorkerJob<Kind extends JobKind = JobKind> {
+  kind: Kind;
+  input: JobInput<Kind>;
+  /** Buffer of a {@link SharedControl}. */
   control: SharedArrayBuffer;
+  /** This job's slot there. */
+  slot: number;
+  /** Stream index at which its accesses begin to count as progress. */
+  progressFrom: number;
 }
 
 /** An error as it crosses between threads, where classes are lost. */
@@ -24,20 +56,31 @@ export interface PlainError {
 }
 
 /** What a worker answers. */
-export type WorkerAnswer = { outcome: RunOutcome } | { error: PlainError };
+export type WorkerAnswer<Kind extends JobKind = JobKind> =
+  | { output: JobOutput<Kind> }
+  | { error: PlainError };
+
+/** How each kind is done. */
+const HANDLERS: {
+  [Kind in JobKind]: (input: JobInput<Kind>, control: RunControl) => Promise<JobOutput<Kind>>;
+} = {
+  run: ({ config, engine }, control) => execute(config, engine, control),
+  prepare: ({ config, engine }, control) => prepareShared(config, engine, control),
+  segment: ({ run, piece }, control) => speculate(run, piece, control),
+  repair: ({ run, piece }, control) => repair(run, piece, control),
+};
 
 /** Runs a job; errors are answers, so that their codes survive the way back. */
-export default async function work(job: WorkerJob): Promise<WorkerAnswer> {
-  const control = new BigInt64Array(job.control);
+export default async function work<Kind extends JobKind>(job: WorkerJob<Kind>): Promise<WorkerAnswer<Kind>> {
+  const control = new SharedControl(job.control).slot(job.slot, job.progressFrom);
   try {
-    const outcome = await execute(job.config, job.engine, {
-      progress: (done) => Atomics.store(control, CONTROL.done, BigInt(done)),
-      cancelled: () => Atomics.load(control, CONTROL.cancel) !== 0n,
-    });
-    return { outcome };
+    if (control.cancelled())
+      throw new NestwalkError('run.cancelled', 'The run was interrupted before this part of it began.');
+    return { output: await HANDLERS[job.kind](job.input, control) };
   } catch (error) {
     const { message, stack } = error as Error;
-    if (error instanceof NestwalkError) return { error: { code: error.code, message, problems: error.problems, stack } };
+    if (error instanceof NestwalkError)
+      return { error: { code: error.code, message, problems: error.problems, stack } };
     return { error: { code: 'run.failed', message: `A worker failed: ${message}`, problems: [], stack } };
   }
 }

@@ -5,7 +5,14 @@ import { ENTRY } from '../../src/schema.ts';
 import { Bed, CLEAN, FULL } from '../support/bed.ts';
 import { ENGINES } from '../support/engines.ts';
 
-const TLB = [{ entries: 8, ways: 8, sizes: ['4KiB' as const, '2MiB' as const, '1GiB' as const], replacement: 'lru' as const }];
+const TLB = [
+  {
+    entries: 8,
+    ways: 8,
+    sizes: ['4KiB' as const, '2MiB' as const, '1GiB' as const],
+    replacement: 'lru' as const,
+  },
+];
 const EIGHT = { entries: 8, ways: 8 };
 /** Present and writable, A set, D clear. */
 const ACCESSED = CLEAN | ENTRY.accessed;
@@ -199,7 +206,11 @@ describe.each(ENGINES)('$name: two dimensions', (engine) => {
       const b = guarded(level, true, FULL, tablesAccessed);
       const rig = b.machine(engine);
       expect(rig.read(1)).toMatchObject({ status: 'nestedViolation', faultRefs: 5 * (4 - level) + 4 });
-      expect(rig.fault()).toMatchObject({ row: `gL${level}`, gpaFrame: tableFrame(b, level), intent: 'write' });
+      expect(rig.fault()).toMatchObject({
+        row: `gL${level}`,
+        gpaFrame: tableFrame(b, level),
+        intent: 'write',
+      });
     });
 
     it.each([4, 3, 2, 1])('without it is read where nothing is to be set: gL%i', (level) => {
@@ -213,7 +224,11 @@ describe.each(ENGINES)('$name: two dimensions', (engine) => {
       b.entry(b.guest, 1, level).change({ clear: ENTRY.accessed });
       const rig = b.machine(engine);
       expect(rig.read(1)).toMatchObject({ status: 'nestedViolation', faultRefs: 5 * (4 - level) + 4 });
-      expect(rig.fault()).toMatchObject({ row: `gL${level}`, gpaFrame: tableFrame(b, level), intent: 'write' });
+      expect(rig.fault()).toMatchObject({
+        row: `gL${level}`,
+        gpaFrame: tableFrame(b, level),
+        intent: 'write',
+      });
       // Nothing was set: the entry had not been reached.
       expect(b.entry(b.guest, 1, level).flags & ENTRY.accessed).toBe(0);
     });
@@ -225,10 +240,14 @@ describe.each(ENGINES)('$name: two dimensions', (engine) => {
       expect(rig.fault()).toMatchObject({ row: 'gL1', intent: 'write' });
     });
 
-    it('without it is read for a write that will fault anyway: no D is to be set', () => {
-      const rig = guarded(1, false, ACCESSED & ~ENTRY.writable, tablesAccessed).machine(engine);
-      expect(rig.write(1)).toMatchObject({ status: 'guestFault', faultRefs: 20 });
-    });
+    it.each([4, 3, 2, 1])(
+      'without it is read for a write that will fault anyway, R/W being clear at level %i: no D is to be set',
+      (level) => {
+        const b = guarded(1, false, ACCESSED, tablesAccessed);
+        b.entry(b.guest, 1, level).change({ clear: ENTRY.writable });
+        expect(b.machine(engine).write(1)).toMatchObject({ status: 'guestFault', faultRefs: 20 });
+      },
+    );
 
     it('without it is read for an entry that is not present', () => {
       const rig = guarded(1, false, 0, tablesAccessed).machine(engine);
@@ -242,7 +261,10 @@ describe.each(ENGINES)('$name: two dimensions', (engine) => {
      * one entry, so that the saved state is [1, key, owner, table, host, flags]; flags 1 path, 2 host writable.
      */
     function readOnlyTable(machine: Partial<MachineConfig> = {}): Bed {
-      const b = new Bed({ mode: 'nested', machine: { nestedAD: false, psc: { l2: { entries: 1, ways: 1 }, latency: 0 }, ...machine } });
+      const b = new Bed({
+        mode: 'nested',
+        machine: { nestedAD: false, psc: { l2: { entries: 1, ways: 1 }, latency: 0 }, ...machine },
+      });
       b.map(1, GPA, { flags: ACCESSED });
       for (const page of [2, 3, 4]) b.map(page, GPA + page - 1, { flags: CLEAN });
       for (const k of [0, 1, 2, 3]) b.back(GPA + k, 300 + k);
@@ -264,7 +286,11 @@ describe.each(ENGINES)('$name: two dimensions', (engine) => {
       const rig = b.machine(engine);
       rig.read(1);
       // The PSC hit is counted, and the nested walk in row gL1 that finds R/W clear.
-      expect(rig.read(2)).toMatchObject({ status: 'nestedViolation', faultRefs: 4, counts: { 'pscHits.2': 1 } });
+      expect(rig.read(2)).toMatchObject({
+        status: 'nestedViolation',
+        faultRefs: 4,
+        counts: { 'pscHits.2': 1 },
+      });
       expect(rig.fault()).toMatchObject({ row: 'gL1', gpaFrame: tableFrame(b, 1), intent: 'write' });
       expect(rig.state()).toEqual([0]);
     });

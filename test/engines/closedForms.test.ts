@@ -9,7 +9,12 @@ import { Bed, type Counts } from '../support/bed.ts';
 import { ENGINES } from '../support/engines.ts';
 
 /** One array for each size, so that the size of what was filled shows in the counters. */
-const TLBS: TlbArrayConfig[] = PAGE_SIZES.map((size) => ({ entries: 4, ways: 4, sizes: [size], replacement: 'lru' }));
+const TLBS: TlbArrayConfig[] = PAGE_SIZES.map((size) => ({
+  entries: 4,
+  ways: 4,
+  sizes: [size],
+  replacement: 'lru',
+}));
 
 const LEVELS = [2, 3, 4, 5];
 const levelsDown = (from: number, to: number): number[] =>
@@ -57,22 +62,19 @@ const onlyRefs = (counts: Counts): Counts =>
   Object.fromEntries(Object.entries(counts).filter(([path]) => path.startsWith('refs.')));
 
 describe.each(ENGINES)('$name', (engine) => {
-  it.each(SHAPES)(
-    '2-D: $n × $m levels, leaves at $g and $h',
-    ({ n, m, g, h }) => {
-      const { bed, page } = bedOf(n, m, g, h);
-      const rig = bed.machine(engine);
-      const walk = rig.read(page);
-      expect(walk.status).toBe('done');
-      expect(walk.refs).toBe((n - g + 1) * (m - h + 2) + (m - h + 1));
-      expect(onlyRefs(walk.counts)).toEqual(fullMatrix(n, m, g, h));
-      expect(walk.counts['refHits.guest.memory']).toBe(n - g + 1);
-      expect(walk.counts['refHits.nested.memory']).toBe((n - g + 2) * (m - h + 1));
-      // The TLB holds the smaller of the two leaves.
-      const size = PAGE_SIZES[Math.min(g, h) - 1];
-      expect(rig.read(page).counts).toEqual({ accesses: 1, reads: 1, [`l1Hits.${size}`]: 1 });
-    },
-  );
+  it.each(SHAPES)('2-D: $n × $m levels, leaves at $g and $h', ({ n, m, g, h }) => {
+    const { bed, page } = bedOf(n, m, g, h);
+    const rig = bed.machine(engine);
+    const walk = rig.read(page);
+    expect(walk.status).toBe('done');
+    expect(walk.refs).toBe((n - g + 1) * (m - h + 2) + (m - h + 1));
+    expect(onlyRefs(walk.counts)).toEqual(fullMatrix(n, m, g, h));
+    expect(walk.counts['refHits.guest.memory']).toBe(n - g + 1);
+    expect(walk.counts['refHits.nested.memory']).toBe((n - g + 2) * (m - h + 1));
+    // The TLB holds the smaller of the two leaves.
+    const size = PAGE_SIZES[Math.min(g, h) - 1];
+    expect(rig.read(page).counts).toEqual({ accesses: 1, reads: 1, [`l1Hits.${size}`]: 1 });
+  });
 
   it.each(LEVELS.flatMap((n) => leafLevels(n).map((g) => ({ n, g }))))(
     '1-D: $n levels, leaf at $g',

@@ -21,7 +21,9 @@ const bits = (value: number, from: number, to: number): number =>
   Number((BigInt(value) >> BigInt(from)) & ((1n << BigInt(to - from)) - 1n)) * 2 ** from;
 
 /** All nine pairs: (size index of the guest leaf, of the nested leaf). */
-const PAIRS = [0, 1, 2].flatMap((g) => [0, 1, 2].map((h) => ({ g, h, guest: PAGE_SIZES[g], nested: PAGE_SIZES[h] })));
+const PAIRS = [0, 1, 2].flatMap((g) =>
+  [0, 1, 2].map((h) => ({ g, h, guest: PAGE_SIZES[g], nested: PAGE_SIZES[h] })),
+);
 
 /** A page and frames without a zero field: every 9-bit index of each differs from every other's. */
 const PAGE = 3 * 512 ** 3 + 5 * 512 ** 2 + 7 * 512 + 11;
@@ -60,20 +62,27 @@ describe.each(ENGINES)('$name', (engine) => {
     expect(rig.state().slice(0, 5)).toEqual([1, key, 1, aligned(hpa, size), 3]);
   });
 
-  it.each(PAIRS)('$guest guest page on $nested: a TLB hit elsewhere in the page goes where a walk would', ({ g, h }) => {
-    const size = Math.min(g, h);
-    const rig = bedOf(g, h).machine(engine);
-    rig.read(PAGE);
-    for (const other of [0, 1, 257, 511].flatMap((low) => [low, low * 512 + 3])) {
-      const page = aligned(PAGE, size) + (other % SPAN[size]);
-      const { counts } = rig.read(page, 64);
-      expect(counts.walks).toBeUndefined();
-      expect(lastLine(rig), `page ${page}`).toBe(compose(g, h, page).hpa * 64 + 1);
-    }
-  });
+  it.each(PAIRS)(
+    '$guest guest page on $nested: a TLB hit elsewhere in the page goes where a walk would',
+    ({ g, h }) => {
+      const size = Math.min(g, h);
+      const rig = bedOf(g, h).machine(engine);
+      rig.read(PAGE);
+      for (const other of [0, 1, 257, 511].flatMap((low) => [low, low * 512 + 3])) {
+        const page = aligned(PAGE, size) + (other % SPAN[size]);
+        const { counts } = rig.read(page, 64);
+        expect(counts.walks).toBeUndefined();
+        expect(lastLine(rig), `page ${page}`).toBe(compose(g, h, page).hpa * 64 + 1);
+      }
+    },
+  );
 
   it.each(PAIRS)('$guest guest page on $nested: the same through a nested-TLB hit', ({ g, h }) => {
-    const machine = { caches: LAST_LINE, dataThroughCaches: true, ntlb: { entries: 16, ways: 16, holds: 'all' as const, latency: 0 } };
+    const machine = {
+      caches: LAST_LINE,
+      dataThroughCaches: true,
+      ntlb: { entries: 16, ways: 16, holds: 'all' as const, latency: 0 },
+    };
     const rig = bedOf(g, h, machine as never).machine(engine);
     rig.read(PAGE);
     const size = Math.min(g, h);
@@ -93,8 +102,14 @@ describe.each(ENGINES)('$name', (engine) => {
   it('several leaf sizes in one table of each dimension', () => {
     const bed = new Bed({ mode: 'nested', machine: { ...MACHINE, l1d: [] }, hostFrameBound: 2 ** 24 });
     // Guest: 4 KiB, 2 MiB and 1 GiB leaves side by side; nested: the other way round.
-    bed.map(3, 5).map(512, 1024, { size: 1 }).map(512 ** 2, 512 ** 2, { size: 2 });
-    bed.back(0, 512 * 40, { size: 1 }).back(1024 + 7, 777).back(512 ** 2, 5 * 512 ** 2, { size: 2 });
+    bed
+      .map(3, 5)
+      .map(512, 1024, { size: 1 })
+      .map(512 ** 2, 512 ** 2, { size: 2 });
+    bed
+      .back(0, 512 * 40, { size: 1 })
+      .back(1024 + 7, 777)
+      .back(512 ** 2, 5 * 512 ** 2, { size: 2 });
     const rig = bed.backTables(2 ** 22).machine(engine);
     const places = [
       [3, 512 * 40 + 5, 4 * 5 + 3],

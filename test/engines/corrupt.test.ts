@@ -13,7 +13,12 @@ const FAR = 512 ** 3;
 /** Page 1 to be spoilt, page FAR (which shares nothing but the root) to show that the machine lives. */
 function bedOf(mode: 'native' | 'nested', levels = 4): Bed {
   const bed = new Bed({ mode, guestLevels: levels, nestedLevels: levels }).map(1, GPA).map(FAR, GPA + 1);
-  return mode === 'nested' ? bed.back(GPA, 300).back(GPA + 1, 301).backTables(400) : bed;
+  return mode === 'nested'
+    ? bed
+        .back(GPA, 300)
+        .back(GPA + 1, 301)
+        .backTables(400)
+    : bed;
 }
 
 /** Frames that are no table: before the zone, right behind it, and as far away as an entry can say. */
@@ -48,16 +53,19 @@ describe.each(ENGINES)('$name', (engine) => {
     }
   });
 
-  it.each([4, 3, 2])('a nested pointer of level %i out of its zone: at a guest table, at the data page', (level) => {
-    for (const gpa of [bedOf('nested').guest.root, GPA]) {
-      const bed = bedOf('nested');
-      const entry = bed.entry(bed.nested, gpa, level);
-      for (const frame of badFrames(bed, 'nested')) {
-        entry.frame = frame;
-        expect(bed.machine(engine).read(1).status, `frame ${frame}`).toBe('corruptTable');
+  it.each([4, 3, 2])(
+    'a nested pointer of level %i out of its zone: at a guest table, at the data page',
+    (level) => {
+      for (const gpa of [bedOf('nested').guest.root, GPA]) {
+        const bed = bedOf('nested');
+        const entry = bed.entry(bed.nested, gpa, level);
+        for (const frame of badFrames(bed, 'nested')) {
+          entry.frame = frame;
+          expect(bed.machine(engine).read(1).status, `frame ${frame}`).toBe('corruptTable');
+        }
       }
-    }
-  });
+    },
+  );
 
   it.each([
     ['native', 4, 4],
@@ -90,7 +98,9 @@ describe.each(ENGINES)('$name', (engine) => {
     for (const frame of badFrames(bed, 'guest'))
       expect(bed.machine(engine).load({ root: frame }).read(1).status, `root ${frame}`).toBe('corruptTable');
     for (const frame of badFrames(bed, 'nested'))
-      expect(bed.machine(engine).load({ nestedRoot: frame }).read(1).status, `nested root ${frame}`).toBe('corruptTable');
+      expect(bed.machine(engine).load({ nestedRoot: frame }).read(1).status, `nested root ${frame}`).toBe(
+        'corruptTable',
+      );
   });
 
   it('a table that points at itself ends at level 1 all the same', () => {
@@ -118,7 +128,10 @@ describe.each(ENGINES)('$name', (engine) => {
 
   it('what was cached before a table broke still answers; a corrupt walk leaves nothing behind', () => {
     const geometry = { entries: 8, ways: 8 };
-    const bed = new Bed({ mode: 'native', machine: { psc: { l2: geometry, l3: geometry, l4: geometry, latency: 0 } } });
+    const bed = new Bed({
+      mode: 'native',
+      machine: { psc: { l2: geometry, l3: geometry, l4: geometry, latency: 0 } },
+    });
     bed.map(1, 10).map(512, 11);
     const rig = bed.machine(engine);
     rig.read(1);

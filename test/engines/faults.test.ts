@@ -60,19 +60,22 @@ describe.each(ENGINES)('$name: where a walk stops', (engine) => {
     },
   );
 
-  it.each(LEVELS)('2-D, nested entry of the data page at level %i absent: row gPA, intent of the access', (level) => {
-    for (const kind of ['read', 'write', 'fetch'] as const) {
-      // The data page lies in a 512 GiB of its own, so that no table shares an entry with it.
-      const far = 512 ** 3;
-      const bed = new Bed({ mode: 'nested' }).map(1, far).back(far, 300).backTables(400);
-      bed.entry(bed.nested, far, level).change({ clear: ENTRY.present });
-      const rig = bed.machine(engine);
-      const outcome = rig.access(kind, 1, 0);
-      expect(outcome).toMatchObject({ status: 'nestedViolation', refs: 0, faultRefs: 20 + 5 - level });
-      const intent = kind === 'write' ? 'write' : 'read';
-      expect(rig.fault()).toMatchObject({ row: 'gPA', gpaFrame: far, intent });
-    }
-  });
+  it.each(LEVELS)(
+    '2-D, nested entry of the data page at level %i absent: row gPA, intent of the access',
+    (level) => {
+      for (const kind of ['read', 'write', 'fetch'] as const) {
+        // The data page lies in a 512 GiB of its own, so that no table shares an entry with it.
+        const far = 512 ** 3;
+        const bed = new Bed({ mode: 'nested' }).map(1, far).back(far, 300).backTables(400);
+        bed.entry(bed.nested, far, level).change({ clear: ENTRY.present });
+        const rig = bed.machine(engine);
+        const outcome = rig.access(kind, 1, 0);
+        expect(outcome).toMatchObject({ status: 'nestedViolation', refs: 0, faultRefs: 20 + 5 - level });
+        const intent = kind === 'write' ? 'write' : 'read';
+        expect(rig.fault()).toMatchObject({ row: 'gPA', gpaFrame: far, intent });
+      }
+    },
+  );
 
   it('at the very first step: the nested root has nothing for the guest root; one reference, and the retry goes on', () => {
     const bed = nested();
@@ -111,17 +114,20 @@ describe.each(ENGINES)('$name: where a walk stops', (engine) => {
 });
 
 describe.each(ENGINES)('$name: rights', (engine) => {
-  it.each(LEVELS)('1-D, R/W clear at level %i: reads and fetches pass, a write faults at the leaf', (level) => {
-    const bed = native();
-    const entry = bed.entry(bed.guest, 1, level);
-    entry.change({ clear: ENTRY.writable });
-    bed.entry(bed.guest, 1, 1).change({ clear: ENTRY.dirty });
-    const rig = bed.machine(engine);
-    expect(rig.read(1).status).toBe('done');
-    expect(rig.fetch(1).status).toBe('done');
-    expect(rig.write(1)).toMatchObject({ status: 'guestFault', faultRefs: 4, counts: { guestFaults: 1 } });
-    expect(bed.entry(bed.guest, 1, 1).flags & ENTRY.dirty).toBe(0);
-  });
+  it.each(LEVELS)(
+    '1-D, R/W clear at level %i: reads and fetches pass, a write faults at the leaf',
+    (level) => {
+      const bed = native();
+      const entry = bed.entry(bed.guest, 1, level);
+      entry.change({ clear: ENTRY.writable });
+      bed.entry(bed.guest, 1, 1).change({ clear: ENTRY.dirty });
+      const rig = bed.machine(engine);
+      expect(rig.read(1).status).toBe('done');
+      expect(rig.fetch(1).status).toBe('done');
+      expect(rig.write(1)).toMatchObject({ status: 'guestFault', faultRefs: 4, counts: { guestFaults: 1 } });
+      expect(bed.entry(bed.guest, 1, 1).flags & ENTRY.dirty).toBe(0);
+    },
+  );
 
   it.each([1, 2])('a large leaf (size index %i) without R/W', (size) => {
     const bed = new Bed({ mode: 'native' }).map(0, 0, { size, flags: READ_ONLY });
@@ -134,26 +140,32 @@ describe.each(ENGINES)('$name: rights', (engine) => {
     expect(LEVELS.map((level) => bed.entry(bed.guest, 1, level).ad)).toEqual(['A', 'A', 'A', 'A']);
   });
 
-  it.each(LEVELS)('2-D, guest R/W clear at level %i: a guest fault before the data page is translated', (level) => {
-    const bed = nested();
-    bed.entry(bed.guest, 1, level).change({ clear: ENTRY.writable });
-    const rig = bed.machine(engine);
-    expect(rig.read(1).refs).toBe(24);
-    expect(rig.write(1)).toMatchObject({ status: 'guestFault', faultRefs: 20 });
-  });
+  it.each(LEVELS)(
+    '2-D, guest R/W clear at level %i: a guest fault before the data page is translated',
+    (level) => {
+      const bed = nested();
+      bed.entry(bed.guest, 1, level).change({ clear: ENTRY.writable });
+      const rig = bed.machine(engine);
+      expect(rig.read(1).refs).toBe(24);
+      expect(rig.write(1)).toMatchObject({ status: 'guestFault', faultRefs: 20 });
+    },
+  );
 
-  it.each(LEVELS)('2-D, nested R/W clear at level %i: a violation of a write; the guest D stays set', (level) => {
-    const far = 512 ** 3;
-    const bed = new Bed({ mode: 'nested' }).map(1, far, { flags: FULL & ~ENTRY.dirty });
-    bed.back(far, 300, { flags: FULL & ~ENTRY.dirty }).backTables(400);
-    bed.entry(bed.nested, far, level).change({ clear: ENTRY.writable });
-    const rig = bed.machine(engine);
-    expect(rig.read(1).refs).toBe(24);
-    expect(rig.write(1)).toMatchObject({ status: 'nestedViolation', faultRefs: 24 });
-    expect(rig.fault()).toMatchObject({ row: 'gPA', gpaFrame: far, intent: 'write' });
-    expect(bed.entry(bed.guest, 1, 1).ad).toBe('AD');
-    expect(bed.entry(bed.nested, far, 1).ad).toBe('A');
-  });
+  it.each(LEVELS)(
+    '2-D, nested R/W clear at level %i: a violation of a write; the guest D stays set',
+    (level) => {
+      const far = 512 ** 3;
+      const bed = new Bed({ mode: 'nested' }).map(1, far, { flags: FULL & ~ENTRY.dirty });
+      bed.back(far, 300, { flags: FULL & ~ENTRY.dirty }).backTables(400);
+      bed.entry(bed.nested, far, level).change({ clear: ENTRY.writable });
+      const rig = bed.machine(engine);
+      expect(rig.read(1).refs).toBe(24);
+      expect(rig.write(1)).toMatchObject({ status: 'nestedViolation', faultRefs: 24 });
+      expect(rig.fault()).toMatchObject({ row: 'gPA', gpaFrame: far, intent: 'write' });
+      expect(bed.entry(bed.guest, 1, 1).ad).toBe('AD');
+      expect(bed.entry(bed.nested, far, 1).ad).toBe('A');
+    },
+  );
 
   it.each(LEVELS.slice(0, 3))('a PSC remembers that R/W was clear at level %i', (level) => {
     const bed = native({ psc: { l2: EIGHT, latency: 0 } }).map(2, 11);
@@ -167,7 +179,9 @@ describe.each(ENGINES)('$name: rights', (engine) => {
   });
 
   it.each(LEVELS.slice(0, 3))('a nested PSC remembers that R/W was clear at level %i', (level) => {
-    const bed = nested({ nestedPsc: { l2: EIGHT, latency: 0 }, nestedAD: false }).map(2, GPA + 1).back(GPA + 1, 301);
+    const bed = nested({ nestedPsc: { l2: EIGHT, latency: 0 }, nestedAD: false })
+      .map(2, GPA + 1)
+      .back(GPA + 1, 301);
     const entry = bed.entry(bed.nested, GPA, level);
     entry.change({ clear: ENTRY.writable });
     const rig = bed.machine(engine);
@@ -194,7 +208,9 @@ describe.each(ENGINES)('$name: rights', (engine) => {
   });
 
   it('a write that a stale entry forbids walks, and passes where the tables allow it by now', () => {
-    const bed = new Bed({ mode: 'native', machine: { l1d: TLB, stlb: TLB } }).map(1, 10, { flags: READ_ONLY });
+    const bed = new Bed({ mode: 'native', machine: { l1d: TLB, stlb: TLB } }).map(1, 10, {
+      flags: READ_ONLY,
+    });
     const rig = bed.machine(engine);
     rig.read(1);
     bed.entry(bed.guest, 1, 1).change({ set: ENTRY.writable });
@@ -217,7 +233,9 @@ describe.each(ENGINES)('$name: bookkeeping of an access that faults', (engine) =
   });
 
   it('a write to a read-only page that a TLB holds: no hit, no dirty walk, and the entry is gone', () => {
-    const bed = new Bed({ mode: 'native', machine: { l1d: TLB, stlb: TLB } }).map(1, 10, { flags: READ_ONLY });
+    const bed = new Bed({ mode: 'native', machine: { l1d: TLB, stlb: TLB } }).map(1, 10, {
+      flags: READ_ONLY,
+    });
     const rig = bed.machine(engine);
     rig.read(1);
     expect(rig.write(1).counts).toMatchObject({ guestFaults: 1 });
@@ -248,7 +266,10 @@ describe.each(ENGINES)('$name: bookkeeping of an access that faults', (engine) =
 
 describe.each(ENGINES)('$name: what goes before the fault is reported', (engine) => {
   it('TLB entries of the tag that cover the address, on every side and of every size', () => {
-    const each: TlbArrayConfig[] = (['4KiB', '2MiB', '1GiB'] as const).map((size) => ({ ...TLB[0], sizes: [size] }));
+    const each: TlbArrayConfig[] = (['4KiB', '2MiB', '1GiB'] as const).map((size) => ({
+      ...TLB[0],
+      sizes: [size],
+    }));
     const bed = new Bed({ mode: 'native', machine: { l1d: each, l1i: TLB, stlb: each } });
     bed.map(512, 512, { flags: READ_ONLY });
     const rig = bed.machine(engine);
@@ -258,7 +279,10 @@ describe.each(ENGINES)('$name: what goes before the fault is reported', (engine)
   });
 
   it('a stale entry of another size too', () => {
-    const arrays: TlbArrayConfig[] = [{ ...TLB[0], sizes: ['4KiB'] }, { ...TLB[0], sizes: ['2MiB'] }];
+    const arrays: TlbArrayConfig[] = [
+      { ...TLB[0], sizes: ['4KiB'] },
+      { ...TLB[0], sizes: ['2MiB'] },
+    ];
     const bed = new Bed({ mode: 'native', machine: { l1d: arrays } });
     bed.map(512, 512, { flags: READ_ONLY });
     const rig = bed.machine(engine);
@@ -278,7 +302,9 @@ describe.each(ENGINES)('$name: what goes before the fault is reported', (engine)
   });
 
   it('entries of other tags and other pages stay', () => {
-    const bed = new Bed({ mode: 'native', machine: { l1d: TLB } }).map(1, 10, { flags: READ_ONLY }).map(2, 11);
+    const bed = new Bed({ mode: 'native', machine: { l1d: TLB } })
+      .map(1, 10, { flags: READ_ONLY })
+      .map(2, 11);
     const rig = bed.machine(engine);
     rig.read(1);
     rig.load({ tag: 2 });
@@ -326,14 +352,21 @@ describe.each(ENGINES)('$name: what goes before the fault is reported', (engine)
     bed.entry(bed.nested, GPA, 1).change({ set: ENTRY.writable });
     // Every nested PSC entry for the data's GPA is gone: all four levels. The tables' nested-TLB entries are there.
     const retry = rig.write(1);
-    expect(retry).toMatchObject({ status: 'done', refs: 4 + 4, counts: { ...ntlbHits, 'ntlbMisses.gPA': 1 } });
+    expect(retry).toMatchObject({
+      status: 'done',
+      refs: 4 + 4,
+      counts: { ...ntlbHits, 'ntlbMisses.gPA': 1 },
+    });
     expect(retry.counts['nestedPscHits.2']).toBeUndefined();
   });
 
   it('the nested PSC entries of the guest tables stay: a failed walk has filled them for the next', () => {
     // Tables lie in a 512 GiB of GPA space of their own, so that no level is shared with the data.
     const far = 512 ** 3;
-    const bed = new Bed({ mode: 'nested', machine: { nestedPsc: PSC } }).map(1, far).back(far, 300).backTables(400);
+    const bed = new Bed({ mode: 'nested', machine: { nestedPsc: PSC } })
+      .map(1, far)
+      .back(far, 300)
+      .backTables(400);
     bed.entry(bed.nested, far, 1).change({ clear: ENTRY.present });
     const rig = bed.machine(engine);
     // Row gL4 from the nested root: 4 and its entry; three rows with a hit: 1 and 1; the data page: 4.
@@ -361,7 +394,9 @@ describe.each(ENGINES)('$name: what goes before the fault is reported', (engine)
   });
 
   it('the dirty walk that faults has dropped the entry from the STLB as well', () => {
-    const bed = new Bed({ mode: 'nested', machine: { stlb: TLB } }).map(1, GPA).back(GPA, 300, { flags: READ_ONLY });
+    const bed = new Bed({ mode: 'nested', machine: { stlb: TLB } })
+      .map(1, GPA)
+      .back(GPA, 300, { flags: READ_ONLY });
     const rig = bed.backTables(400).machine(engine);
     rig.read(1);
     expect(rig.write(1)).toMatchObject({ status: 'nestedViolation', faultRefs: 24 });

@@ -9,7 +9,12 @@ import { Bed, FULL, type Rig } from '../support/bed.ts';
 import { ENGINES } from '../support/engines.ts';
 
 const EIGHT = { entries: 8, ways: 8 };
-const ARRAY = (sizes: TlbArrayConfig['sizes']): TlbArrayConfig => ({ entries: 16, ways: 16, sizes, replacement: 'lru' });
+const ARRAY = (sizes: TlbArrayConfig['sizes']): TlbArrayConfig => ({
+  entries: 16,
+  ways: 16,
+  sizes,
+  replacement: 'lru',
+});
 const TLB = [ARRAY(['4KiB', '2MiB', '1GiB'])];
 const PSC = { l2: EIGHT, l3: EIGHT, l4: EIGHT, latency: 0 };
 const NTLB = { entries: 16, ways: 16, holds: 'all' as const, latency: 0 };
@@ -71,13 +76,15 @@ describe.each(ENGINES)('$name: TLBs', (engine) => {
 
   /** The sides: which arrays a machine has, and how an access looks at that side. */
   const SIDES = {
-    'L1D': { machine: { l1d: TLB }, kind: 'read' },
-    'L1I': { machine: { l1d: TLB, l1i: TLB }, kind: 'fetch' },
-    'STLB': { machine: { stlb: TLB }, kind: 'read' },
+    L1D: { machine: { l1d: TLB }, kind: 'read' },
+    L1I: { machine: { l1d: TLB, l1i: TLB }, kind: 'fetch' },
+    STLB: { machine: { stlb: TLB }, kind: 'read' },
   } as const;
 
   const cases = (['native', 'nested'] as const).flatMap((mode) =>
-    Object.keys(SIDES).flatMap((side) => Object.keys(OPERATIONS).map((operation) => ({ mode, side, operation }))),
+    Object.keys(SIDES).flatMap((side) =>
+      Object.keys(OPERATIONS).map((operation) => ({ mode, side, operation })),
+    ),
   );
   it.each(cases)('$mode, $side after $operation', ({ mode, side, operation }) => {
     const { machine, kind } = SIDES[side as 'L1D'];
@@ -94,13 +101,16 @@ describe.each(ENGINES)('$name: TLBs', (engine) => {
   it.each([
     ['2MiB', 1],
     ['1GiB', 2],
-  ] as const)('invlpg drops the %s entry that covers the address, wherever in it the address lies', (size, index) => {
-    const bed = new Bed({ mode: 'native', machine: { l1d: [ARRAY([size])], stlb: [ARRAY([size])] } });
-    const rig = bed.map(0, 0, { size: index }).machine(engine);
-    rig.read(3);
-    rig.hardware.invlpg(1, 400);
-    expect(rig.state()).toEqual([0, 0]);
-  });
+  ] as const)(
+    'invlpg drops the %s entry that covers the address, wherever in it the address lies',
+    (size, index) => {
+      const bed = new Bed({ mode: 'native', machine: { l1d: [ARRAY([size])], stlb: [ARRAY([size])] } });
+      const rig = bed.map(0, 0, { size: index }).machine(engine);
+      rig.read(3);
+      rig.hardware.invlpg(1, 400);
+      expect(rig.state()).toEqual([0, 0]);
+    },
+  );
 
   it('invlpg of another tag, or of a page that is not there, drops nothing', () => {
     const rig = bedOf('native', { l1d: TLB }).machine(engine);
@@ -186,7 +196,13 @@ describe.each(ENGINES)('$name: nested TLB and nested PSC', (engine) => {
     // The data page in a 512 GiB of GPA space of its own: it shares no nested entry with the tables.
     const far = 512 ** 3;
     const bed = new Bed({ mode: 'nested', machine: { nestedPsc: PSC } }).map(A, far).map(B, far + 1);
-    const rig = warm(bed.back(far, 300).back(far + 1, 301).backTables(400).machine(engine));
+    const rig = warm(
+      bed
+        .back(far, 300)
+        .back(far + 1, 301)
+        .backTables(400)
+        .machine(engine),
+    );
     OPERATIONS[operation](rig);
     expect(rig.load({ tag: 2, vm: 1 }).read(A).refs).toBe(first);
     expect(rig.load({ tag: 3, vm: 2 }).read(A).refs).toBe(second);
@@ -308,60 +324,68 @@ describe.each(ENGINES)('$name: an edit without an invalidation', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: entries of two sizes for one address, after an edit without an invalidation', (engine) => {
-  /** Page 512 as a clean 4 KiB page; then the guest makes the region one large page and says nothing. */
-  function grown(machine: Partial<MachineConfig>): { bed: Bed; rig: Rig } {
-    const bed = new Bed({ mode: 'native', machine }).map(512, 1024, { flags: FULL & ~ENTRY.dirty });
-    const rig = bed.machine(engine);
-    rig.read(512);
-    const entry = bed.entry(bed.guest, 512, 2);
-    entry.frame = 1024;
-    entry.flags = (FULL & ~ENTRY.dirty) | ENTRY.pageSize;
-    rig.read(514);
-    return { bed, rig };
-  }
+describe.each(ENGINES)(
+  '$name: entries of two sizes for one address, after an edit without an invalidation',
+  (engine) => {
+    /** Page 512 as a clean 4 KiB page; then the guest makes the region one large page and says nothing. */
+    function grown(machine: Partial<MachineConfig>): { bed: Bed; rig: Rig } {
+      const bed = new Bed({ mode: 'native', machine }).map(512, 1024, { flags: FULL & ~ENTRY.dirty });
+      const rig = bed.machine(engine);
+      rig.read(512);
+      const entry = bed.entry(bed.guest, 512, 2);
+      entry.frame = 1024;
+      entry.flags = (FULL & ~ENTRY.dirty) | ENTRY.pageSize;
+      rig.read(514);
+      return { bed, rig };
+    }
 
-  it('stand side by side, the smaller one answers first', () => {
-    const { rig } = grown({ stlb: TLB });
-    expect(rig.state()).toEqual([2, 4 + 1, 1, 1024, 1, 512 * 4, 1, 1024, 1]);
-    expect(rig.read(512).counts).toMatchObject({ 'stlbHits.4KiB': 1 });
-    expect(rig.read(513).counts).toMatchObject({ 'stlbHits.2MiB': 1 });
-  });
+    it('stand side by side, the smaller one answers first', () => {
+      const { rig } = grown({ stlb: TLB });
+      expect(rig.state()).toEqual([2, 4 + 1, 1, 1024, 1, 512 * 4, 1, 1024, 1]);
+      expect(rig.read(512).counts).toMatchObject({ 'stlbHits.4KiB': 1 });
+      expect(rig.read(513).counts).toMatchObject({ 'stlbHits.2MiB': 1 });
+    });
 
-  it('invlpg drops both', () => {
-    const { rig } = grown({ stlb: TLB });
-    rig.hardware.invlpg(1, 512);
-    expect(rig.state()).toEqual([0]);
-  });
+    it('invlpg drops both', () => {
+      const { rig } = grown({ stlb: TLB });
+      rig.hardware.invlpg(1, 512);
+      expect(rig.state()).toEqual([0]);
+    });
 
-  it('a dirty walk that finds the large page leaves one entry of it, not two', () => {
-    const { rig } = grown({ stlb: TLB });
-    // The small entry is clean, goes, and the walk fills the large page, which is there already.
-    expect(rig.write(512)).toMatchObject({ refs: 3, counts: { dirtyWalks: 1 } });
-    expect(rig.state()).toEqual([1, 4 + 1, 1, 1024, 3]);
-    rig.hardware.invlpg(1, 512);
-    expect(rig.state()).toEqual([0]);
-  });
+    it('a dirty walk that finds the large page leaves one entry of it, not two', () => {
+      const { rig } = grown({ stlb: TLB });
+      // The small entry is clean, goes, and the walk fills the large page, which is there already.
+      expect(rig.write(512)).toMatchObject({ refs: 3, counts: { dirtyWalks: 1 } });
+      expect(rig.state()).toEqual([1, 4 + 1, 1, 1024, 3]);
+      rig.hardware.invlpg(1, 512);
+      expect(rig.state()).toEqual([0]);
+    });
 
-  it('so it is in the nested TLB', () => {
-    const bed = new Bed({ mode: 'nested', machine: { ntlb: NTLB } }).map(A, 512).map(B, 514).backTables(4096);
-    bed.back(512, 1024, { flags: FULL & ~ENTRY.dirty }).back(514, 1026);
-    const rig = bed.machine(engine);
-    rig.read(A);
-    const entry = bed.entry(bed.nested, 512, 2);
-    entry.frame = 1024;
-    entry.flags = (FULL & ~ENTRY.dirty) | ENTRY.pageSize;
-    rig.read(B);
-    const dataEntries = (): number[] => {
-      const [count, ...slots] = rig.state();
-      return Array.from({ length: count }, (_, k) => slots[4 * k]).filter((key) => key < 4 * 4096 && key % 4 < 2 && key !== 0);
-    };
-    const large = 4 + 1;
-    expect(dataEntries().sort((a, b) => a - b)).toEqual([large, 512 * 4].sort((a, b) => a - b));
-    rig.write(A);
-    expect(dataEntries()).toEqual([large]);
-  });
-});
+    it('so it is in the nested TLB', () => {
+      const bed = new Bed({ mode: 'nested', machine: { ntlb: NTLB } })
+        .map(A, 512)
+        .map(B, 514)
+        .backTables(4096);
+      bed.back(512, 1024, { flags: FULL & ~ENTRY.dirty }).back(514, 1026);
+      const rig = bed.machine(engine);
+      rig.read(A);
+      const entry = bed.entry(bed.nested, 512, 2);
+      entry.frame = 1024;
+      entry.flags = (FULL & ~ENTRY.dirty) | ENTRY.pageSize;
+      rig.read(B);
+      const dataEntries = (): number[] => {
+        const [count, ...slots] = rig.state();
+        return Array.from({ length: count }, (_, k) => slots[4 * k]).filter(
+          (key) => key < 4 * 4096 && key % 4 < 2 && key !== 0,
+        );
+      };
+      const large = 4 + 1;
+      expect(dataEntries().sort((a, b) => a - b)).toEqual([large, 512 * 4].sort((a, b) => a - b));
+      rig.write(A);
+      expect(dataEntries()).toEqual([large]);
+    });
+  },
+);
 
 describe.each(ENGINES)('$name: in a run that is promised to change nothing', (engine) => {
   /** L1 and STLB that an engine may lay out in a shorter way for such a run. */

@@ -47,7 +47,12 @@ describe.each(ENGINES)('$name: page-walk cache', (engine) => {
     expect([first.refs, total(first.counts, 'pwcMisses')]).toEqual([24, 3]);
     const second = rig.read(B);
     expect([second.refs, total(second.counts, 'pwcHits')]).toEqual([21, 3]);
-    expect(second.counts).toMatchObject({ 'pwcHits.gL4.g': 1, 'pwcHits.gL3.g': 1, 'pwcHits.gL2.g': 1, 'refs.gL1.g': 1 });
+    expect(second.counts).toMatchObject({
+      'pwcHits.gL4.g': 1,
+      'pwcHits.gL3.g': 1,
+      'pwcHits.gL2.g': 1,
+      'refs.gL1.g': 1,
+    });
   });
 
   it('2d: nested entries too; the first walk hits what it has just filled', () => {
@@ -67,12 +72,17 @@ describe.each(ENGINES)('$name: page-walk cache', (engine) => {
     expect([first.refs, total(first.counts, 'ntlbMisses')]).toEqual([14, 4]);
     const second = rig.read(B);
     // The guest's leaf entry and the nested leaf of the data page; three guest and three nested entries hit.
-    expect([second.refs, total(second.counts, 'pwcHits'), total(second.counts, 'ntlbHits')]).toEqual([2, 6, 4]);
+    expect([second.refs, total(second.counts, 'pwcHits'), total(second.counts, 'ntlbHits')]).toEqual([
+      2, 6, 4,
+    ]);
     expect(second.counts['ntlbHits.gPA']).toBeUndefined();
   });
 
   it('holds presence only: the value is memory’s', () => {
-    const bed = new Bed({ mode: 'native', machine: { pwc: { ...EIGHT, holds: '1d', latency: 0 } } }).map(A, 10);
+    const bed = new Bed({ mode: 'native', machine: { pwc: { ...EIGHT, holds: '1d', latency: 0 } } }).map(
+      A,
+      10,
+    );
     const rig = bed.map(512, 12).machine(engine);
     rig.read(A);
     rig.read(512);
@@ -82,7 +92,10 @@ describe.each(ENGINES)('$name: page-walk cache', (engine) => {
   });
 
   it('neither probes nor counts an entry that is absent, or has become a leaf', () => {
-    const bed = new Bed({ mode: 'native', machine: { pwc: { ...EIGHT, holds: '1d', latency: 0 } } }).map(A, 10);
+    const bed = new Bed({ mode: 'native', machine: { pwc: { ...EIGHT, holds: '1d', latency: 0 } } }).map(
+      A,
+      10,
+    );
     const rig = bed.machine(engine);
     rig.read(A);
     const entry = bed.entry(bed.guest, A, 2);
@@ -98,10 +111,16 @@ describe.each(ENGINES)('$name: page-walk cache', (engine) => {
   it('has sets by the entry’s address / 8', () => {
     // Two sets of one way. Root index 2 and level-2 index 2 are even, level-3 index 1 is odd: the even ones take turns.
     const page = 2 * 512 ** 3 + 1 * 512 ** 2 + 2 * 512;
-    const bed = new Bed({ mode: 'native', machine: { pwc: { entries: 2, ways: 1, holds: '1d', latency: 0 } } });
+    const bed = new Bed({
+      mode: 'native',
+      machine: { pwc: { entries: 2, ways: 1, holds: '1d', latency: 0 } },
+    });
     const rig = bed.map(page, 10).machine(engine);
     rig.read(page);
-    expect(rig.read(page)).toMatchObject({ refs: 3, counts: { 'pwcHits.pt.L3': 1, 'pwcMisses.pt.L4': 1, 'pwcMisses.pt.L2': 1 } });
+    expect(rig.read(page)).toMatchObject({
+      refs: 3,
+      counts: { 'pwcHits.pt.L3': 1, 'pwcMisses.pt.L4': 1, 'pwcMisses.pt.L2': 1 },
+    });
   });
 });
 
@@ -109,7 +128,11 @@ describe.each(ENGINES)('$name: nested TLB', (engine) => {
   it('holds: tables is neither probed nor filled nor counted for the data page', () => {
     const rig = nested({ ntlb: { ...SIXTEEN, holds: 'tables', latency: 0 } }).machine(engine);
     const first = rig.read(A);
-    expect([first.refs, total(first.counts, 'ntlbMisses'), first.counts['ntlbMisses.gPA']]).toEqual([24, 4, undefined]);
+    expect([first.refs, total(first.counts, 'ntlbMisses'), first.counts['ntlbMisses.gPA']]).toEqual([
+      24,
+      4,
+      undefined,
+    ]);
     expect(rig.read(A)).toMatchObject({ refs: 8 });
   });
 
@@ -118,13 +141,19 @@ describe.each(ENGINES)('$name: nested TLB', (engine) => {
     bed.map(A, 10).map(B, 11).back(0, 0, { size: 1 }).backTables(4096, { size: 1 });
     const rig = bed.machine(engine);
     // gL4: 3 nested and 1; three rows: 1; the data page: 3.
-    expect(rig.read(A)).toMatchObject({ refs: 4 + 3 + 3, counts: { 'ntlbMisses.gL4': 1, 'ntlbHits.gL3': 1, 'ntlbMisses.gPA': 1 } });
+    expect(rig.read(A)).toMatchObject({
+      refs: 4 + 3 + 3,
+      counts: { 'ntlbMisses.gL4': 1, 'ntlbHits.gL3': 1, 'ntlbMisses.gPA': 1 },
+    });
     expect(rig.read(B)).toMatchObject({ refs: 4, counts: { 'ntlbHits.gPA': 1 } });
   });
 
   it('has sets by the GPA page number at its size', () => {
     // Two sets of one way: data frames 10 and 12 share set 0, 11 is in set 1. Tables stand aside through the PSC.
-    const machine = { psc: { l2: EIGHT, latency: 0 }, ntlb: { entries: 2, ways: 1, holds: 'all' as const, latency: 0 } };
+    const machine = {
+      psc: { l2: EIGHT, latency: 0 },
+      ntlb: { entries: 2, ways: 1, holds: 'all' as const, latency: 0 },
+    };
     const bed = nested(machine).map(3, 12).back(12, 302);
     const rig = bed.machine(engine);
     rig.read(A);
@@ -199,7 +228,9 @@ describe.each(ENGINES)('$name: PTE caches', (engine) => {
     const rig = bed.machine(engine);
     rig.read(56);
     const served = (page: number): string =>
-      Object.keys(rig.read(page).counts).find((path) => path.startsWith('refHits'))!.split('.')[2];
+      Object.keys(rig.read(page).counts)
+        .find((path) => path.startsWith('refHits'))!
+        .split('.')[2];
     // near: one line; far: two. 0, 8, 0, 16: the hit of 0 in `far` promotes it there, so 16 takes the place of 8.
     expect([0, 8, 0, 16, 0, 8].map(served)).toEqual(['memory', 'memory', 'far', 'memory', 'far', 'memory']);
     expect([8, 8, 0].map(served)).toEqual(['near', 'near', 'far']);
@@ -299,15 +330,18 @@ describe.each(ENGINES)('$name: TLB arrays', (engine) => {
       },
     );
 
-    it.each(GEOMETRIES.filter(([, ways]) => ways > 1))('%i entries, %i ways: a hit promotes', (entries, ways) => {
-      const sets = entries / ways;
-      const rig = rigOf('l1d', entries, ways, ways + 1, sets);
-      for (let k = 0; k < ways; k++) rig.walked(k * sets);
-      rig.walked(0);
-      expect(walks(rig, ways * sets)).toBe(1);
-      expect(walks(rig, 0)).toBe(0);
-      expect(walks(rig, sets)).toBe(1);
-    });
+    it.each(GEOMETRIES.filter(([, ways]) => ways > 1))(
+      '%i entries, %i ways: a hit promotes',
+      (entries, ways) => {
+        const sets = entries / ways;
+        const rig = rigOf('l1d', entries, ways, ways + 1, sets);
+        for (let k = 0; k < ways; k++) rig.walked(k * sets);
+        rig.walked(0);
+        expect(walks(rig, ways * sets)).toBe(1);
+        expect(walks(rig, 0)).toBe(0);
+        expect(walks(rig, sets)).toBe(1);
+      },
+    );
 
     it.each([
       [64, 4],
@@ -336,7 +370,10 @@ describe.each(ENGINES)('$name: TLB arrays', (engine) => {
     for (const isStatic of [false, true]) {
       const bed = new Bed({ mode: 'native', guestLevels: 5, machine: { l1d }, isStatic });
       const high = 2 ** 44;
-      bed.map(3, 10).map(3 + 2 ** 32, 11).map(3 + high, 12);
+      bed
+        .map(3, 10)
+        .map(3 + 2 ** 32, 11)
+        .map(3 + high, 12);
       const rig = bed.machine(engine);
       const stream = [3, 3 + 2 ** 32, 3 + high, 3, 3 + high];
       expect(stream.map((page) => rig.walked(page))).toEqual([1, 1, 1, 0, 0]);

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GeometryConfig, MachineConfig } from '../../src/config/resolved.ts';
 import { Bed, type Counts, type Rig } from '../support/bed.ts';
-import { type Engine, ENGINES } from '../support/engines.ts';
+import { ENGINES, type Engine } from '../support/engines.ts';
 
 const EIGHT: GeometryConfig = { entries: 8, ways: 8 };
 const NTLB = { ...EIGHT, holds: 'all' as const, latency: 0 };
@@ -73,24 +73,32 @@ describe.each(ENGINES)('$name: where a walk starts after a hit', (engine) => {
     expect(rig.read(other).refs).toBe(n);
   });
 
-  it.each(LEVELS)('2-D, $n × 4 levels, combined PSC[$k]: no nested walk for the next table', ({ n, k, key }) => {
-    const bed = new Bed({ mode: 'nested', guestLevels: n, machine: { psc: { [key]: EIGHT, latency: 0 } } });
-    const far = apart(k - 1) + (k > 2 ? 1 : 0);
-    bed.map(0, 10).map(far, 11).back(10, 300).back(11, 301).backTables(400);
-    const rig = bed.machine(engine);
-    expect(rig.read(0).refs).toBe(5 * n + 4);
-    const walk = rig.read(far);
-    // The table of level k-1 is known by its host address: one reference; each below costs five; the data page four.
-    expect(walk.refs).toBe(1 + 5 * (k - 2) + 4);
-    expect(walk.counts[`refs.gL${k - 1}.g`]).toBe(1);
-    expect(walk.counts[`refs.gL${k - 1}.nL1`]).toBeUndefined();
-    expect(walk.counts[`pscHits.${k}`]).toBe(1);
-  });
+  it.each(LEVELS)(
+    '2-D, $n × 4 levels, combined PSC[$k]: no nested walk for the next table',
+    ({ n, k, key }) => {
+      const bed = new Bed({ mode: 'nested', guestLevels: n, machine: { psc: { [key]: EIGHT, latency: 0 } } });
+      const far = apart(k - 1) + (k > 2 ? 1 : 0);
+      bed.map(0, 10).map(far, 11).back(10, 300).back(11, 301).backTables(400);
+      const rig = bed.machine(engine);
+      expect(rig.read(0).refs).toBe(5 * n + 4);
+      const walk = rig.read(far);
+      // The table of level k-1 is known by its host address: one reference; each below costs five; the data page four.
+      expect(walk.refs).toBe(1 + 5 * (k - 2) + 4);
+      expect(walk.counts[`refs.gL${k - 1}.g`]).toBe(1);
+      expect(walk.counts[`refs.gL${k - 1}.nL1`]).toBeUndefined();
+      expect(walk.counts[`pscHits.${k}`]).toBe(1);
+    },
+  );
 
   it.each([2, 3, 4, 5])('nested PSC[%i] of a table of five levels: at level k-1, in every row', (k) => {
     const machine = { nestedPsc: { [`l${k}`]: EIGHT, latency: 0 } as MachineConfig['nestedPsc'] };
     const bed = new Bed({ mode: 'nested', guestLevels: 2, nestedLevels: 5, machine });
-    bed.map(0, 10).map(1, 10 + apart(k - 1)).back(10, 300).back(10 + apart(k - 1), 301).backTables(400);
+    bed
+      .map(0, 10)
+      .map(1, 10 + apart(k - 1))
+      .back(10, 300)
+      .back(10 + apart(k - 1), 301)
+      .backTables(400);
     const rig = bed.machine(engine);
     rig.read(0);
     const { counts, refs } = rig.read(1);
@@ -105,7 +113,11 @@ describe.each(ENGINES)('$name: where a walk starts after a hit', (engine) => {
 
   it('the lowest level that hits decides', () => {
     const psc = { l2: { entries: 1, ways: 1 }, l3: EIGHT, l4: EIGHT, latency: 0 };
-    const bed = new Bed({ mode: 'native', machine: { psc } }).map(0, 10).map(1, 11).map(512, 12).map(512 ** 2, 13);
+    const bed = new Bed({ mode: 'native', machine: { psc } })
+      .map(0, 10)
+      .map(1, 11)
+      .map(512, 12)
+      .map(512 ** 2, 13);
     const rig = bed.machine(engine);
     rig.read(0);
     expect(rig.read(1)).toMatchObject({ refs: 1, counts: { 'pscHits.2': 1 } });
@@ -144,20 +156,23 @@ describe.each(ENGINES)('$name: nothing is counted twice', (engine) => {
     stlb: TLB,
   };
 
-  it.each(['native', 'nested'] as const)('%s: a walk that refills, an STLB hit that refills, an L1 hit', (mode) => {
-    const bed = new Bed({ mode, machine }).map(1, 10).map(2, 11);
-    if (mode === 'nested') bed.back(10, 300).back(11, 301).backTables(400);
-    const rig = bed.machine(engine);
-    const tlbOnly = (counts: Counts): Counts =>
-      Object.fromEntries(Object.entries(counts).filter(([path]) => !path.startsWith('ref')));
-    const miss = { accesses: 1, reads: 1, l1Misses: 1, stlbMisses: 1, walks: 1 };
-    expect(tlbOnly(rig.read(1).counts)).toEqual(miss);
-    expect(tlbOnly(rig.read(2).counts)).toEqual(miss);
-    expect(rig.read(1).counts).toEqual({ accesses: 1, reads: 1, l1Misses: 1, 'stlbHits.4KiB': 1 });
-    expect(rig.read(1).counts).toEqual({ accesses: 1, reads: 1, 'l1Hits.4KiB': 1 });
-    // What the L1 evicts is dropped, not filled anywhere.
-    expect(rig.read(2).counts).toEqual({ accesses: 1, reads: 1, l1Misses: 1, 'stlbHits.4KiB': 1 });
-  });
+  it.each(['native', 'nested'] as const)(
+    '%s: a walk that refills, an STLB hit that refills, an L1 hit',
+    (mode) => {
+      const bed = new Bed({ mode, machine }).map(1, 10).map(2, 11);
+      if (mode === 'nested') bed.back(10, 300).back(11, 301).backTables(400);
+      const rig = bed.machine(engine);
+      const tlbOnly = (counts: Counts): Counts =>
+        Object.fromEntries(Object.entries(counts).filter(([path]) => !path.startsWith('ref')));
+      const miss = { accesses: 1, reads: 1, l1Misses: 1, stlbMisses: 1, walks: 1 };
+      expect(tlbOnly(rig.read(1).counts)).toEqual(miss);
+      expect(tlbOnly(rig.read(2).counts)).toEqual(miss);
+      expect(rig.read(1).counts).toEqual({ accesses: 1, reads: 1, l1Misses: 1, 'stlbHits.4KiB': 1 });
+      expect(rig.read(1).counts).toEqual({ accesses: 1, reads: 1, 'l1Hits.4KiB': 1 });
+      // What the L1 evicts is dropped, not filled anywhere.
+      expect(rig.read(2).counts).toEqual({ accesses: 1, reads: 1, l1Misses: 1, 'stlbHits.4KiB': 1 });
+    },
+  );
 
   it('a size that no array of a side has is not filled there', () => {
     const bed = new Bed({

@@ -46,7 +46,9 @@ const SHARES: readonly (readonly (readonly Size[])[])[] = [
 const sideOf = (policy = replacement): fc.Arbitrary<ArrayInput[]> =>
   fc
     .constantFrom(...SHARES)
-    .chain((share) => fc.tuple(...share.map((sizes) => tlbArray(sizes, policy)))) as fc.Arbitrary<ArrayInput[]>;
+    .chain((share) => fc.tuple(...share.map((sizes) => tlbArray(sizes, policy)))) as fc.Arbitrary<
+    ArrayInput[]
+  >;
 const side = sideOf();
 const lruSide = sideOf(fc.constant('lru' as const));
 
@@ -104,6 +106,13 @@ export const plainMachine: fc.Arbitrary<MachineInput> = fc
   .tuple(fc.record({ ...common, l1d: lruSide, stlb: lruSide }), walkCaches)
   .map(([base, walks]) => ({ ...base, ...walks }));
 
+/** The same without what keeps single entries: TLBs, paging-structure caches and nested TLB alone. */
+export const bareMachine: fc.Arbitrary<MachineInput> = fc
+  .record({ l1d: lruSide, stlb: lruSide })
+  .chain((base) =>
+    fc.record({ psc, nestedPsc: psc, ntlb }, { requiredKeys: [] }).map((walks) => ({ ...base, ...walks })),
+  );
+
 /** A machine written whole. */
 const machine = fc.oneof({ weight: 2, arbitrary: fullMachine }, { weight: 1, arbitrary: plainMachine });
 
@@ -144,16 +153,21 @@ export function regionsFor({ guestLevels, guestPage }: PagingInput): fc.Arbitrar
   const page = PAGE_BYTES[guestPage as Size];
   const slot = 2 ** (12 + 9 * guestLevels) / 16;
   // Two levels reach 1 GiB: a gigabyte page leaves no second region, and defaults have gaps of 1 GiB.
-  const most = guestLevels === 2 && page >= 2 ** 21 ? 2 : 3;
+  const most = guestLevels === 2 && page >= 2 ** 21 ? 2 : 6;
   const bytes = fc
-    .oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 600 }))
+    .oneof(
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 600 }),
+      fc.integer({ min: 1, max: 2000 }),
+    )
     .map((pages) => pages * 4096)
     .chain((small) => (page === 2 ** 21 ? fc.constantFrom(small, small + 2 ** 21) : fc.constant(small)));
   const placed = fc
-    .uniqueArray(
-      fc.record({ slot: fc.nat(15), skip: fc.constantFrom(0, 1, 5, 500), bytes: bytes }),
-      { minLength: 1, maxLength: most, selector: (region) => region.slot },
-    )
+    .uniqueArray(fc.record({ slot: fc.nat(15), skip: fc.constantFrom(0, 1, 5, 500), bytes: bytes }), {
+      minLength: 1,
+      maxLength: most,
+      selector: (region) => region.slot,
+    })
     .map((regions) =>
       regions.map((region) => {
         const room = slot / page - Math.ceil(region.bytes / page);
@@ -207,20 +221,22 @@ function leafFor(pages: number): fc.Arbitrary<ComponentInput> {
 /** A component over regions of so many pages each: a leaf, or composites up to a depth. */
 export function componentFor(pages: readonly number[], depth: number): fc.Arbitrary<ComponentInput> {
   const leaf = fc.nat(pages.length - 1).chain((region) =>
-    fc
-      .tuple(leafFor(pages[region]), fc.option(fraction, { nil: undefined }))
-      .map(([component, writeFraction]): ComponentInput => ({
+    fc.tuple(leafFor(pages[region]), fc.option(fraction, { nil: undefined })).map(
+      ([component, writeFraction]): ComponentInput => ({
         ...component,
         region,
         ...(writeFraction === undefined ? {} : { writeFraction }),
-      })),
+      }),
+    ),
   );
   if (depth === 0) return leaf;
   const part = componentFor(pages, depth - 1);
   const parts = fc.array(part, { minLength: 1, maxLength: 3 });
   const weights = fc.constantFrom(0, 0.1, 1, 3);
   const composite: fc.Arbitrary<ComponentInput> = fc.oneof(
-    fc.tuple(fc.integer({ min: 1, max: 20 }), part).map(([k, of]): ComponentInput => ({ pattern: 'burst', k, of })),
+    fc
+      .tuple(fc.integer({ min: 1, max: 20 }), part)
+      .map(([k, of]): ComponentInput => ({ pattern: 'burst', k, of })),
     parts.chain((list) =>
       fc
         .array(weights, { minLength: list.length, maxLength: list.length })
@@ -265,3 +281,21 @@ export const configuration = (most: number, hardware = machine): fc.Arbitrary<Co
       }),
     ),
   ) as fc.Arbitrary<ConfigInput>;
+
+/** The same configuration with a promise: all mapped, all bits set, nothing optional. */
+export const promised = (input: ConfigInput): ConfigInput => ({
+  ...input,
+  optional: [],
+  paging: { ...input.paging, ...prefaulted(input), ad: 'set' },
+});
+
+/** What prefaults a configuration. A prefaulted gigabyte in 4 KiB pages is right, and slow: it takes larger ones. */
+export function prefaulted({
+  paging: shape,
+}: ConfigInput): Pick<NonNullable<ConfigInput['paging']>, 'populate' | 'nestedPage'> {
+  const { guestPage, nestedPage } = shape!;
+  return {
+    populate: 'prefault',
+    nestedPage: guestPage === '1GiB' && nestedPage === '4KiB' ? '2MiB' : nestedPage,
+  };
+}

@@ -248,7 +248,12 @@ export class Rig {
     vm = 1,
     root = this.bed.guest.root,
     nestedRoot = this.bed.nested.root,
-  }: { tag?: number; vm?: number; root?: number; nestedRoot?: number } = {}): this {
+  }: {
+    tag?: number;
+    vm?: number;
+    root?: number;
+    nestedRoot?: number;
+  } = {}): this {
     const [guestZone, nestedZone] = this.bed.memory.zones;
     this.hardware.loadContext(
       contextBlock({
@@ -312,9 +317,16 @@ export class Rig {
     };
   }
 
-  /** The saved state as plain numbers. */
+  /**
+   * The saved state, structure by structure, as one list of numbers. (What is saved is for each structure the count of its
+   * numbers, then these: for each set of an lru or fifo array the number of entries, then the entries, newest first.)
+   */
   state(): number[] {
-    return [...this.hardware.saveState()];
+    const saved = [...this.hardware.saveState()];
+    const numbers: number[] = [];
+    for (let at = 0; at < saved.length; at += 1 + saved[at])
+      numbers.push(...saved.slice(at + 1, at + 1 + saved[at]));
+    return numbers;
   }
 }
 

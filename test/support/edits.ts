@@ -32,7 +32,8 @@ export type Step =
   | { do: 'flushAll' }
   | { do: 'context'; tag: number }
   | { do: 'edit'; nested: boolean; table: boolean; at: number; level: number; bits: number; on: boolean }
-  | { do: 'exchange'; nested: boolean; at: number; with: number };
+  | { do: 'exchange'; nested: boolean; at: number; with: number }
+  | { do: 'resize'; at: number };
 
 const fraction = fc.double({ min: 0, max: 0.999, noNaN: true });
 const tag = fc.nat(2);
@@ -56,6 +57,7 @@ const edit: fc.Arbitrary<Step> = fc.oneof(
       on: fc.boolean(),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('resize' as const), at: fraction }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -100,9 +102,17 @@ export class SteppedRun {
   private readonly words: Uint16Array;
   private readonly guest: PageTable;
   private readonly nested: PageTable | undefined;
+  /** Where an entry led that is a large page for now, by its place. */
+  private readonly tablesBelow = new Map<string, number>();
   private at = 0;
 
-  constructor(engine: Engine, config: ResolvedConfig, isStatic: boolean, pages: Float64Array, words: Uint16Array) {
+  constructor(
+    engine: Engine,
+    config: ResolvedConfig,
+    isStatic: boolean,
+    pages: Float64Array,
+    words: Uint16Array,
+  ) {
     this.system = createSystem(config);
     this.pages = pages;
     this.words = words;
@@ -117,9 +127,7 @@ export class SteppedRun {
   }
 
   private context(tagNumber: number): void {
-    this.hardware.loadContext(
-      contextBlock({ ...this.system.context, tag: tagNumber, vm: vmOf(tagNumber) }),
-    );
+    this.hardware.loadContext(contextBlock({ ...this.system.context, tag: tagNumber, vm: vmOf(tagNumber) }));
   }
 
   /** Takes all steps; the log then ends with the digest of the tables. */
@@ -167,7 +175,31 @@ export class SteppedRun {
         [a.frame, b.frame] = [b.frame, a.frame];
         break;
       }
+      case 'resize':
+        this.resize(step.at);
+        break;
       default:
+    }
+  }
+
+  /**
+   * Makes a table of level 1 in the last dimension one large page, or the large page that table again. Only there: what
+   * a guest's large page leads to need not have a nested mapping.
+   */
+  private resize(at: number): void {
+    const path = this.path(true, this.place(true, false, at));
+    const leaf = path.at(-1)!;
+    const name = (entry: EntryHandle): string => `${entry.tableFrame} ${entry.index}`;
+    const table = this.tablesBelow.get(name(leaf));
+    if (table !== undefined) {
+      this.tablesBelow.delete(name(leaf));
+      leaf.frame = table;
+      leaf.change({ clear: ENTRY.pageSize });
+    } else if (path.length === (this.nested ?? this.guest).levels) {
+      const parent = path.at(-2)!;
+      this.tablesBelow.set(name(parent), parent.frame);
+      parent.frame = 0;
+      parent.change({ set: ENTRY.pageSize });
     }
   }
 
