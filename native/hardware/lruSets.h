@@ -192,13 +192,18 @@ class OrderedSets {
   // Whether a set holds a key. Changes nothing, so that look-ups do not wait for each other.
   bool holds(std::uint32_t set, Key key) const {
     const Key* keys = keys_.data() + std::size_t{set} * kLanes;
+#if defined(__AVX2__)
+    if constexpr (sizeof(Key) == 4 && kLanes == 4) {
+      const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
+      const __m128i match = _mm_cmpeq_epi32(v, _mm_set1_epi32(static_cast<int>(key)));
+      return _mm_testz_si128(match, match) == 0;
+    }
+#endif
     std::uint32_t found = 0;
     for (unsigned i = 0; i < kLanes; i++) found |= static_cast<std::uint32_t>(keys[i] == key);
     return found != 0;
   }
 
-  std::uint32_t sets() const { return sets_; }
-  std::uint32_t ways() const { return ways_; }
   // Drops a key if it is there; what is less recent moves up.
   void drop(std::uint32_t set, Key key) {
     Key* keys = keys_.data() + std::size_t{set} * kLanes;

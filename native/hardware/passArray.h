@@ -75,15 +75,22 @@ class PassArray {
 
   // Looks up n numbers (the masked bits of each, shifted right) in order and says for each whether it hit.
   void look_up(const std::uint64_t* numbers, std::uint32_t n, std::uint64_t bits, unsigned shift, std::uint8_t* hits) {
-    with(*this, [&]<class Key>(auto& sets, Key) {
-      const std::uint32_t mask = sets_ - 1;
+    const std::uint32_t mask = sets_ - 1;
+    // By value: a store to `hits` could change anything that the loop had to look up in memory.
+    with(*this, [=]<class Key>(auto& sets, Key) {
       if constexpr (requires { sets.holds(0, Key{}); }) {
         if (mask == 0) return look_up_single<Key>(sets, numbers, n, bits, shift, hits);
       }
       auto&& handle = sets.handle();
-      for (std::uint32_t i = 0; i < n; i++) {
-        const std::uint64_t number = (numbers[i] & bits) >> shift;
-        hits[i] = handle.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
+      const std::uint64_t* const from = numbers;
+      std::uint8_t* const to = hits;
+      const std::uint64_t low = bits;
+      const unsigned right = shift;
+      const std::uint32_t set_mask = mask;
+      const std::uint32_t end = n;
+      for (std::uint32_t i = 0; i < end; i++) {
+        const std::uint64_t number = (from[i] & low) >> right;
+        to[i] = handle.access(static_cast<std::uint32_t>(number) & set_mask, static_cast<Key>(number));
       }
     });
   }

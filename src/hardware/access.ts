@@ -5,7 +5,7 @@
 
 import type { PatternName } from '../schema.ts';
 import { COMPONENT_SLOTS, KIND_SHIFT, PATTERNS, PURPOSES } from '../schema.ts';
-import { below, Permutation, philox } from './philox.ts';
+import { below, Permutation, philox, philoxPair } from './philox.ts';
 
 /** A synthetic workload as the generators read it; a structured clone of it shares the tables between workers. */
 export interface WorkloadBlock {
@@ -270,12 +270,11 @@ export class AccessGenerator {
     const level = this.#levels[0];
     for (let done = 0; done < count; done += BATCH) {
       const size = Math.min(BATCH, count - done);
-      for (let k = 0; k < size; k++) level.indices[k] = from + done + k;
+      const { indices } = level;
+      for (let k = 0; k < size; k++) indices[k] = from + done + k;
       this.#component(this.#root, 0, 0, size, false);
-      for (let k = 0; k < size; k++) {
-        pages[done + k] = level.pages[k];
-        words[done + k] = level.words[k];
-      }
+      pages.set(level.pages.subarray(0, size), done);
+      words.set(level.words.subarray(0, size), done);
     }
   }
 
@@ -414,23 +413,30 @@ export class AccessGenerator {
         this.#window(c, level, start, count);
         return;
       default:
-        for (let k = 0; k < count; k++) {
-          level.pages[start + k] = c.basePage + below(this.#drawn[4 * k], c.pages);
-        }
+        this.#uniform(c, level.pages, start, count);
     }
   }
 
   /** The four words of each access for a purpose; an index that repeats (under a burst) is drawn once. */
   #draws(stream: number, purpose: number, indices: Float64Array, start: number, count: number): void {
     const drawn = this.#drawn;
+    const seedLow = this.#seedLow;
+    const seedHigh = this.#seedHigh;
     let last = -1;
     for (let k = 0; k < count; k++) {
       const index = indices[start + k];
       if (index === last) {
         drawn.copyWithin(4 * k, 4 * k - 4, 4 * k);
-      } else {
+        continue;
+      }
+      const next = k + 1 < count ? indices[start + k + 1] : index;
+      last = next;
+      if (next === index) {
         this.#draw(index, stream, purpose, 4 * k);
-        last = index;
+      } else {
+        const high = (index / TWO_32) | 0;
+        philoxPair(index | 0, high, next | 0, (next / TWO_32) | 0, stream, purpose, seedLow, seedHigh, drawn, 4 * k);
+        k++;
       }
     }
   }
@@ -442,9 +448,11 @@ export class AccessGenerator {
   /** Kind and offset of each access, out of the third and the fourth word. */
   #kinds(c: Component, indices: Float64Array, words: Uint16Array, start: number, count: number): void {
     this.#draws(c.stream, ACCESS, indices, start, count);
+    const drawn = this.#drawn;
+    const { writeThreshold } = c;
     for (let k = 0; k < count; k++) {
-      const offset = (this.#drawn[4 * k + 3] >>> OFFSET_SHIFT) & OFFSET_MASK;
-      words[start + k] = this.#drawn[4 * k + 2] < c.writeThreshold ? offset | WRITE : offset;
+      const offset = (drawn[4 * k + 3] >>> OFFSET_SHIFT) & OFFSET_MASK;
+      words[start + k] = drawn[4 * k + 2] < writeThreshold ? offset | WRITE : offset;
     }
   }
 
@@ -495,6 +503,12 @@ export class AccessGenerator {
       const leavesBelow = c.limits[2 * c.divider.remainder + 1];
       level.pages[k] = c.basePage + before + Math.floor(leaf / leavesBelow);
     }
+  }
+
+  #uniform(c: Component, pages: Float64Array, start: number, count: number): void {
+    const drawn = this.#drawn;
+    const { basePage, pages: number } = c;
+    for (let k = 0; k < count; k++) pages[start + k] = basePage + below(drawn[4 * k], number);
   }
 
   #zipf(c: Component, pages: Float64Array, start: number, count: number): void {

@@ -66,10 +66,70 @@ export function philox(
 }
 
 /**
+ * {@link philox} at two counters that differ in their first two words (`a0`, `a1` and `b0`, `b1`), written to `out[at]` to
+ * `out[at + 7]`. The two do not wait for each other's products: together they take little longer than one.
+ */
+export function philoxPair(
+  a0: number,
+  a1: number,
+  b0: number,
+  b1: number,
+  c2: number,
+  c3: number,
+  k0: number,
+  k1: number,
+  out: Uint32Array,
+  at: number,
+): void {
+  let word0 = a0 | 0;
+  let word1 = a1 | 0;
+  let word2 = c2 | 0;
+  let word3 = c3 | 0;
+  let other0 = b0 | 0;
+  let other1 = b1 | 0;
+  let other2 = c2 | 0;
+  let other3 = c3 | 0;
+  let key0 = k0 | 0;
+  let key1 = k1 | 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const high0 = multiplyHigh(word0, MULTIPLIER_0_LOW, MULTIPLIER_0_HIGH);
+    const low0 = Math.imul(word0, MULTIPLIER_0);
+    const high1 = multiplyHigh(word2, MULTIPLIER_1_LOW, MULTIPLIER_1_HIGH);
+    const low1 = Math.imul(word2, MULTIPLIER_1);
+    word0 = high1 ^ word1 ^ key0;
+    word1 = low1;
+    word2 = high0 ^ word3 ^ key1;
+    word3 = low0;
+    const otherHigh0 = multiplyHigh(other0, MULTIPLIER_0_LOW, MULTIPLIER_0_HIGH);
+    const otherLow0 = Math.imul(other0, MULTIPLIER_0);
+    const otherHigh1 = multiplyHigh(other2, MULTIPLIER_1_LOW, MULTIPLIER_1_HIGH);
+    const otherLow1 = Math.imul(other2, MULTIPLIER_1);
+    other0 = otherHigh1 ^ other1 ^ key0;
+    other1 = otherLow1;
+    other2 = otherHigh0 ^ other3 ^ key1;
+    other3 = otherLow0;
+    key0 = (key0 + WEYL_0) | 0;
+    key1 = (key1 + WEYL_1) | 0;
+  }
+  out[at] = word0;
+  out[at + 1] = word1;
+  out[at + 2] = word2;
+  out[at + 3] = word3;
+  out[at + 4] = other0;
+  out[at + 5] = other1;
+  out[at + 6] = other2;
+  out[at + 7] = other3;
+}
+
+/** Largest n whose product with a word is an exact double. */
+const EXACT_FACTOR = 2 ** 21;
+
+/**
  * A number from 0 to n - 1 out of a 32-bit word: the high half of the 64-bit product of `word` and `n`. Exact for
  * every `n` up to 2^32.
  */
 export function below(word: number, n: number): number {
+  if (n <= EXACT_FACTOR) return Math.floor(((word >>> 0) * n) / TWO_32);
   // The word is split in 16-bit halves: both products stay below 2^49, where doubles are exact.
   return Math.floor(((word >>> 16) * n + Math.floor(((word & 0xffff) * n) / 65536)) / 65536);
 }
