@@ -2,7 +2,7 @@
  * TLBs: arrays keyed by (tag, page size, virtual page number at that size), grouped in sides (L1 data, L1
  * instruction, second level). A side has at most one array for each page size.
  */
-import { ARRAY_SLOTS, PAGE_SIZES } from '../schema.ts';
+import { ARRAY_SLOTS, ENTRIES_PER_TABLE, PAGE_SIZES } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 
 /** Payload flags. */
@@ -36,9 +36,34 @@ export class TlbArray {
     return this.cache.find(this.cache.setOf(number), keyOf(number, size), tag);
   }
 
+  /**
+   * Looks pages up in order, each as {@link find}, promotes what hits and fills what does not, keys alone: payloads are
+   * the caller's. `slots` gets the slot of each page, as its complement where it was filled. For ordered policies.
+   */
+  pass(pages: Float64Array, first: number, count: number, size: number, tag: number, slots: Int32Array): void {
+    const { cache } = this;
+    const scale = ENTRIES_PER_TABLE ** -size;
+    for (let i = 0; i < count; i++) {
+      const number = Math.floor(pages[first + i]! * scale);
+      const set = cache.setOf(number);
+      const key = keyOf(number, size);
+      const slot = cache.find(set, key, tag);
+      if (slot >= 0) {
+        cache.promote(slot);
+        slots[i] = slot;
+      } else {
+        slots[i] = ~cache.fill(set, key, tag, 0);
+      }
+    }
+  }
+
   /** Fills a page of one size. */
   fill(number: number, size: number, tag: number, frame: number, flags: number, index: number): void {
-    const slot = this.cache.fill(this.cache.setOf(number), keyOf(number, size), tag, index);
+    this.pay(this.cache.fill(this.cache.setOf(number), keyOf(number, size), tag, index), frame, flags);
+  }
+
+  /** Writes the payload of a slot. */
+  pay(slot: number, frame: number, flags: number): void {
     this.frames[slot] = frame;
     this.flags[slot] = flags;
   }
@@ -60,6 +85,8 @@ export class TlbSide {
   readonly ofSize: readonly (TlbArray | undefined)[];
   /** What is looked for, in order: arrays in config order, smallest size first. */
   private readonly looks: readonly Look[];
+  /** Whether all its arrays keep their contents in an order. */
+  readonly isOrdered: boolean;
   hitArray: TlbArray | undefined;
   hitSlot = -1;
   hitSize = -1;
@@ -67,6 +94,7 @@ export class TlbSide {
   constructor(arrays: readonly TlbArray[]) {
     this.arrays = arrays;
     this.ofSize = PAGE_SIZES.map((_, size) => arrays.find((array) => array.sizes.includes(size)));
+    this.isOrdered = arrays.every(({ cache }) => cache.order !== undefined);
     this.looks = arrays.flatMap((array) => array.sizes.map((size) => ({ array, size })));
   }
 

@@ -3,7 +3,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -14,7 +13,7 @@ import path from 'node:path';
 import { NestwalkError } from '../errors.ts';
 import { packageVersion } from '../run/simulate.ts';
 import { SCHEMA_FINGERPRINT } from '../schema.ts';
-import { folderError } from './journal.ts';
+import { folderError, makeFolder } from './journal.ts';
 import type { Plan } from './plan.ts';
 
 /** File of the frozen plan. */
@@ -27,7 +26,7 @@ export const planFile = (sweep: string): string => path.join(sweep, 'sweep.json'
 export function writeWhole(file: string, text: string): void {
   const partial = `${file}.${process.pid}.partial`;
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     const fd = openSync(partial, 'w');
     try {
       const bytes = Buffer.from(text);
@@ -106,5 +105,8 @@ export function freezePlan(plan: Plan, sweep: string): void {
         `${sweep} holds another sweep: ${difference(plan, frozen)}. Give --out another folder, or the file that it was begun with.`,
       );
   }
-  writeWhole(planFile(sweep), `${JSON.stringify(plan)}\n`);
+  const text = `${JSON.stringify(plan)}\n`;
+  // What is there already is left alone: a sweep that is done can be looked at where nothing can be written.
+  const isThere = existsSync(planFile(sweep)) && readFileSync(planFile(sweep), 'utf8') === text;
+  if (!isThere) writeWhole(planFile(sweep), text);
 }

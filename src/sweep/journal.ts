@@ -107,6 +107,21 @@ export function folderError(what: string, cause: unknown): NestwalkError {
   );
 }
 
+/**
+ * Makes a folder and those around it. Node says of a read-only file system that there is no such folder, so that the
+ * innermost one that is missing is tried by itself, for the true reason.
+ */
+export function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    let missing = path.resolve(folder);
+    while (!existsSync(path.dirname(missing))) missing = path.dirname(missing);
+    if (!existsSync(missing)) mkdirSync(missing);
+    throw error;
+  }
+}
+
 /** Makes the names of an entry of a folder durable; some systems cannot, and then it is not to be had. */
 function syncFolder(folder: string): void {
   try {
@@ -167,7 +182,7 @@ export class JournalWriter {
   }
 
   private open(): number {
-    mkdirSync(path.dirname(this.file), { recursive: true });
+    makeFolder(path.dirname(this.file));
     const fd = this.files.open(this.file);
     syncFolder(path.dirname(this.file));
     return fd;
