@@ -1,5 +1,6 @@
-// The Node-API door: typed-array views in, numbers out. No policy lives here, and nothing else knows of Node. The caller is
-// src/engine, which has validated every block; what is checked again is only what would let a bad call touch foreign memory.
+// The Node-API door: typed-array views in, numbers out. No policy lives here, and nothing else knows of Node. The
+// caller is src/engine, which has validated every block; what is checked again is only what would let a bad call touch
+// foreign memory.
 #include <napi.h>
 
 #if defined(__linux__)
@@ -51,7 +52,8 @@ Napi::Value fail(Napi::Env env, const char* message) {
 
 template <class Array>
 bool is_array(const Napi::Value& value, napi_typedarray_type type, std::size_t least) {
-  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type && value.As<Array>().ElementLength() >= least;
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type &&
+         value.As<Array>().ElementLength() >= least;
 }
 
 bool is_doubles(const Napi::Value& value, std::size_t least) {
@@ -62,12 +64,16 @@ bool is_doubles(const Napi::Value& value, std::size_t least) {
 // cache misses, would otherwise be what a large table costs. A hint; nothing depends on it.
 Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
 #if defined(__linux__)
-  constexpr std::uintptr_t kHuge = std::uintptr_t{2} << 20;
+  constexpr std::size_t kHuge = std::size_t{2} << 20;
   if (info.Length() > 0 && is_array<Napi::Uint32Array>(info[0], napi_uint32_array, 0)) {
     auto memory = info[0].As<Napi::Uint32Array>();
-    const auto begin = (reinterpret_cast<std::uintptr_t>(memory.Data()) + kHuge - 1) / kHuge * kHuge;
-    const auto end = (reinterpret_cast<std::uintptr_t>(memory.Data()) + memory.ByteLength()) / kHuge * kHuge;
-    if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(memory.Data());
+    // Whole huge pages only: the hint is refused for parts of them.
+    const std::size_t before = (kHuge - reinterpret_cast<std::uintptr_t>(bytes) % kHuge) % kHuge;
+    if (memory.ByteLength() > before) {
+      const std::size_t length = (memory.ByteLength() - before) / kHuge * kHuge;
+      if (length > 0) madvise(bytes + before, length, MADV_HUGEPAGE);
+    }
   }
 #endif
   return info.Env().Undefined();
@@ -127,7 +133,8 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
   }
 
   void Finalize(Napi::Env env) override {
-    if (machine_ != nullptr) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<std::int64_t>(machine_->bytes));
+    if (machine_ != nullptr)
+      Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<std::int64_t>(machine_->bytes));
   }
 
   Machine* machine() { return machine_.get(); }
@@ -177,7 +184,8 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
   }
 
   Napi::Value run_synthetic(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), static_cast<double>(machine_->run_synthetic(integer(info, 0), integer(info, 1))));
+    return Napi::Number::New(info.Env(),
+                             static_cast<double>(machine_->run_synthetic(integer(info, 0), integer(info, 1))));
   }
 
   // (pages, words, first, count, index of the first in the stream)
@@ -253,15 +261,16 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
 class StackHandle : public Napi::ObjectWrap<StackHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Stack",
-                       {InstanceMethod<&StackHandle::finish>("finish"), InstanceMethod<&StackHandle::misses>("misses")});
+    return DefineClass(
+        env, "Stack", {InstanceMethod<&StackHandle::finish>("finish"), InstanceMethod<&StackHandle::misses>("misses")});
   }
 
-  // (tier name, machine block, front Hardware, cells as pairs (entries, ways), walkers: a Hardware for each cell, or none)
+  // (tier name, machine block, front Hardware, cells as pairs (entries, ways), walkers: a Hardware for each cell, or
+  // none)
   explicit StackHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StackHandle>(info) {
     const Napi::Env env = info.Env();
-    if (info.Length() < 5 || !info[0].IsString() || !is_doubles(info[1], schema::kMachineSlots) || !info[2].IsObject() ||
-        !is_doubles(info[3], 2) || !info[4].IsArray()) {
+    if (info.Length() < 5 || !info[0].IsString() || !is_doubles(info[1], schema::kMachineSlots) ||
+        !info[2].IsObject() || !is_doubles(info[3], 2) || !info[4].IsArray()) {
       fail(env, "Stack: wants a tier, a machine block, a machine, cells and walkers");
       return;
     }

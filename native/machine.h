@@ -19,8 +19,8 @@ struct WorkloadView {
   std::uint32_t seed_high = 0;
 };
 
-// What a walk needs to know of a page's way through the guest's tables: the frame of the leaf's table, and its own frame.
-// Machines that walk for the same pages share it.
+// What a walk needs to know of a page's way through the guest's tables: the frame of the leaf's table, and its own
+// frame. Machines that walk for the same pages share it.
 struct ResolvedPage {
   std::uint64_t leaf_table;
   std::uint64_t frame;
@@ -37,7 +37,8 @@ class MissSink {
   virtual bool take(const std::uint64_t* pages, std::uint32_t count) = 0;
 };
 
-// One simulated machine. Blocks are laid out by schema.h. All numbers were validated by the caller; simulated memory was not.
+// One simulated machine. Blocks are laid out by schema.h. All numbers were validated by the caller; simulated memory
+// was not.
 class Machine {
  public:
   Machine() = default;
@@ -77,6 +78,8 @@ class Machine {
   // Becomes what a machine of the same shape is: the state of its structures and its counters, or these alone.
   virtual bool copy_walker(Machine& other) = 0;
   virtual void copy_counters(Machine& other) = 0;
+  // Counts the walks of so many pages of a machine whose walks do not need them.
+  virtual void count_walks(std::uint64_t count) = 0;
   // Uses the scratch space of a machine of the same shape, which must outlive this one.
   virtual void share_scratch(Machine& other) = 0;
 
@@ -91,8 +94,6 @@ class Stack : public MissSink {
   virtual bool finish() = 0;
   // STLB misses of a cell so far.
   virtual std::uint64_t misses(std::size_t cell) const = 0;
-  // L1 misses taken so far.
-  virtual std::uint64_t taken() const = 0;
 };
 
 // A cell of a stack: entries, ways, and the machine that walks for it (null when only TLBs are counted).
@@ -103,7 +104,8 @@ struct StackCell {
 };
 
 // Each tier's factory; null when memory ran out. `memory` holds `words` 64-bit words.
-using MachineFactory = Machine* (*)(const double* machine, std::uint64_t* memory, std::size_t words, const WorkloadView& workload);
+using MachineFactory = Machine* (*)(const double* machine, std::uint64_t* memory, std::size_t words,
+                                    const WorkloadView& workload);
 
 using StackFactory = Stack* (*)(const double* machine, const StackCell* cells, std::size_t count);
 

@@ -49,11 +49,14 @@ inline std::uint32_t most_ways(const double* machine) {
 
 }  // namespace NESTWALK_TIER
 
-Machine* NESTWALK_FACTORY(const double* machine, std::uint64_t* memory, std::size_t words, const WorkloadView& workload) {
+Machine* NESTWALK_FACTORY(const double* machine, std::uint64_t* memory, std::size_t words,
+                          const WorkloadView& workload) {
   namespace tier = NESTWALK_TIER;
   const std::uint32_t ways = tier::most_ways(machine);
-  if (ways <= tier::NarrowLru<4>::kMaxWays) return tier::make_with<tier::NarrowLru<4>>(machine, memory, words, workload);
-  if (ways <= tier::NarrowLru<16>::kMaxWays) return tier::make_with<tier::NarrowLru<16>>(machine, memory, words, workload);
+  if (ways <= tier::NarrowLru<4>::kMaxWays)
+    return tier::make_with<tier::NarrowLru<4>>(machine, memory, words, workload);
+  if (ways <= tier::NarrowLru<16>::kMaxWays)
+    return tier::make_with<tier::NarrowLru<16>>(machine, memory, words, workload);
   return tier::make_with<tier::WideLru>(machine, memory, words, workload);
 }
 

@@ -46,6 +46,10 @@ export const ERRORS = {
   'engine.failed': { summary: 'the native engine failed', mend: 'report this with the configuration' },
   'run.cancelled': { summary: 'the run was interrupted', mend: 'start it again' },
   'run.failed': { summary: 'a worker failed', mend: 'report this with the configuration' },
+  'sweep.none': {
+    summary: 'a folder holds no sweep',
+    mend: 'correct the path, or begin a sweep there with `nestwalk sweep FILE --out FOLDER`',
+  },
   'sweep.folder': {
     summary: 'the folder of a sweep cannot be read or written',
     mend: 'give it room and permissions, then start the same command again: what was finished is kept',
@@ -65,6 +69,14 @@ export const ERRORS = {
   'store.missing': {
     summary: 'the results store (DuckDB) cannot be loaded',
     mend: 'install @duckdb/node-api; CSV and JSON need no store',
+  },
+  'store.failed': {
+    summary: 'the results store (DuckDB) failed',
+    mend: 'make room in memory and on the disk; CSV and JSON need no store',
+  },
+  'export.file': {
+    summary: 'an exported file cannot be written',
+    mend: 'give another path to --out, or make room there',
   },
   'store.query': { summary: 'the store refused a query', mend: 'the table is `cells`; see docs/sweeps.md' },
   usage: { summary: 'wrong use of a command', mend: 'see --help' },

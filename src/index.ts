@@ -28,3 +28,9 @@ export {
 export { simulate } from './run/simulate.ts';
 export { walkOnce as walk } from './run/walkOnce.ts';
 export { type PageSize, SCHEMA_FINGERPRINT } from './schema.ts';
+export { freezePlan, readPlan } from './sweep/folder.ts';
+export { type Journal, readJournal } from './sweep/journal.ts';
+export { type LocalOptions, runLocal, type SweepProgress } from './sweep/local.ts';
+export { configOf, type Pass, type PassLimits, type Plan, type PlanCell, planSweep } from './sweep/plan.ts';
+export { runShare, type ShareEvent, type ShareOptions, type ShareResult } from './sweep/shard.ts';
+export { collectSweep, exportSweep, querySweep, type SweepStatus, sweepStatus } from './sweep/status.ts';

@@ -14,7 +14,11 @@ export type PageSize = (typeof PAGE_SIZES)[number];
 /** Page size index (0, 1, 2) to the binary logarithm of its bytes. */
 export const PAGE_SHIFT = [12, 21, 30] as const;
 /** Bytes of each page size. */
-export const PAGE_BYTES: Readonly<Record<PageSize, number>> = { '4KiB': 4096, '2MiB': 2 ** 21, '1GiB': 2 ** 30 };
+export const PAGE_BYTES: Readonly<Record<PageSize, number>> = {
+  '4KiB': 4096,
+  '2MiB': 2 ** 21,
+  '1GiB': 2 ** 30,
+};
 
 /** Fewest levels that a page table of either dimension may have. */
 export const MIN_TABLE_LEVELS = 2;
@@ -144,7 +148,9 @@ export const COUNTER_FIELDS = [
 /** Name of a counter field. */
 export type CounterField = (typeof COUNTER_FIELDS)[number][0];
 
-function layout<Name extends string>(fields: readonly (readonly [Name, number])[]): { at: Record<Name, number>; length: number } {
+function layout<Name extends string>(
+  fields: readonly (readonly [Name, number])[],
+): { at: Record<Name, number>; length: number } {
   const at = {} as Record<Name, number>;
   let length = 0;
   for (const [name, slots] of fields) {
@@ -262,8 +268,25 @@ export const COMPONENT_SLOTS = 16;
 
 /** Everything above as one text: what {@link SCHEMA_FINGERPRINT} digests. */
 const definition = JSON.stringify([
-  PAGE_SIZES, ROWS, COLUMNS, MAX_TABLE_LEVELS, MAX_CACHES, ACCESS_KINDS, KIND_SHIFT, REPLACEMENTS, NTLB_HOLDS, PWC_HOLDS,
-  PURPOSES, PATTERNS, RUN_STATUS, ENTRY, COUNTER_FIELDS, MACHINE_FIELDS, CONTEXT_FIELDS, FAULT_FIELDS, COMPONENT_SLOTS,
+  PAGE_SIZES,
+  ROWS,
+  COLUMNS,
+  MAX_TABLE_LEVELS,
+  MAX_CACHES,
+  ACCESS_KINDS,
+  KIND_SHIFT,
+  REPLACEMENTS,
+  NTLB_HOLDS,
+  PWC_HOLDS,
+  PURPOSES,
+  PATTERNS,
+  RUN_STATUS,
+  ENTRY,
+  COUNTER_FIELDS,
+  MACHINE_FIELDS,
+  CONTEXT_FIELDS,
+  FAULT_FIELDS,
+  COMPONENT_SLOTS,
 ]);
 /** Fingerprint of this definition (16 hex digits): compiled into the addon, stored with every result. */
 export const SCHEMA_FINGERPRINT = createHash('sha256').update(definition).digest('hex').slice(0, 16);

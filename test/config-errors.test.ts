@@ -211,6 +211,12 @@ const CASES: [string, string, string, string][] = [
     'caches[0] already',
   ],
   [
+    'two caches of one name but for capitals',
+    `${MACHINE}  caches: [{name: L2, size: 1MiB, ways: 8, line: 64, latency: 4}, {name: ▲l2, size: 2MiB, ways: 8, line: 64, latency: 9}]`,
+    'machine.caches[1].name',
+    'must differ in more than capitals',
+  ],
+  [
     'line no power of two',
     `${MACHINE}  caches: [{name: L2, size: 1MiB, ways: 8, line: ▲96, latency: 4}]`,
     'machine.caches[0].line',

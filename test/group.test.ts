@@ -40,12 +40,18 @@ function withCell(config: ResolvedConfig, cell: Cell): ResolvedConfig {
   return resolveConfig(plain).config;
 }
 
-async function expectSingleRuns(config: ResolvedConfig, cells: Cell[], engine: 'ts' | 'native'): Promise<void> {
+async function expectSingleRuns(
+  config: ResolvedConfig,
+  cells: Cell[],
+  engine: 'ts' | 'native',
+): Promise<void> {
   const group = await executeGroup(config, cells, { counters: 'all', engine });
   expect(group.engine).toBe(engine);
   for (const [i, cell] of cells.entries()) {
     const single = await execute(withCell(config, cell), engine);
-    expect(Array.from(group.counters[i]), `${cell.entries}/${cell.ways}`).toEqual(Array.from(single.counters));
+    expect(Array.from(group.counters[i]), `${cell.entries}/${cell.ways}`).toEqual(
+      Array.from(single.counters),
+    );
   }
 }
 
@@ -54,7 +60,10 @@ const cellArbitrary: fc.Arbitrary<Cell> = fc
   .map(([exponent, ways]) => ({ entries: 2 ** exponent * ways, ways }));
 
 const pscArbitrary = fc.option(
-  fc.record({ l2: fc.constantFrom({ entries: 8, ways: 2 }, { entries: 24, ways: 24 }), l3: fc.constant({ entries: 2, ways: 2 }) }),
+  fc.record({
+    l2: fc.constantFrom({ entries: 8, ways: 2 }, { entries: 24, ways: 24 }),
+    l3: fc.constant({ entries: 2, ways: 2 }),
+  }),
   { nil: undefined },
 );
 
@@ -64,7 +73,14 @@ const workloadArbitrary = fc.constantFrom(
   { pattern: 'stride', bytes: 64 },
   { pattern: 'stride', bytes: 4096 * 3 },
   { pattern: 'chase' },
-  { pattern: 'mix', weights: [3, 1], parts: [{ pattern: 'hotcold', hot: 0.1, weight: 0.9 }, { pattern: 'stride', bytes: 256 }] },
+  {
+    pattern: 'mix',
+    weights: [3, 1],
+    parts: [
+      { pattern: 'hotcold', hot: 0.1, weight: 0.9 },
+      { pattern: 'stride', bytes: 256 },
+    ],
+  },
 );
 
 const gridArbitrary = fc.record({
@@ -105,13 +121,27 @@ describe.each(engines)('one pass on %s', (engine) => {
         { pattern: 'window', pages: 200, shift: 1, every: 10 },
       ],
     };
-    const config = configOf({ workload }, { psc: { l2: { entries: 4, ways: 4 } }, ntlb: { entries: 8, ways: 4 } });
-    await expectSingleRuns(config, [{ entries: 32, ways: 4 }, { entries: 64, ways: 4 }, { entries: 256, ways: 8 }], engine);
+    const config = configOf(
+      { workload },
+      { psc: { l2: { entries: 4, ways: 4 } }, ntlb: { entries: 8, ways: 4 } },
+    );
+    await expectSingleRuns(
+      config,
+      [
+        { entries: 32, ways: 4 },
+        { entries: 64, ways: 4 },
+        { entries: 256, ways: 8 },
+      ],
+      engine,
+    );
   });
 
   it('counts TLBs alone when asked, and leaves the rest at 0', async () => {
     const config = configOf({}, { psc: { l2: { entries: 8, ways: 2 } } });
-    const cells = [{ entries: 64, ways: 4 }, { entries: 128, ways: 2 }];
+    const cells = [
+      { entries: 64, ways: 4 },
+      { entries: 128, ways: 2 },
+    ];
     const all = await executeGroup(config, cells, { counters: 'all', engine });
     const tlb = await executeGroup(config, cells, { counters: 'tlb', engine });
     cells.forEach((_, i) => {
@@ -123,7 +153,10 @@ describe.each(engines)('one pass on %s', (engine) => {
 
   it('never hits more in a set with more ways (Mattson): misses fall with ways at a fixed number of sets', async () => {
     const cells = [1, 2, 3, 5, 8, 13, 21, 32].map((ways) => ({ entries: 8 * ways, ways }));
-    const { counters } = await executeGroup(configOf({ workload: { pattern: 'zipf', theta: 0.7 } }), cells, { counters: 'tlb', engine });
+    const { counters } = await executeGroup(configOf({ workload: { pattern: 'zipf', theta: 0.7 } }), cells, {
+      counters: 'tlb',
+      engine,
+    });
     const misses = counters.map((block) => block[COUNTER.stlbMisses]);
     expect(misses).toEqual([...misses].sort((a, b) => b - a));
     expect(misses[0]).toBeGreaterThan(misses.at(-1)!);

@@ -5,22 +5,23 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { parseConfigText } from '../src/config/file.ts';
 import { resolveConfig } from '../src/config/resolve.ts';
 import type { ResolvedConfig } from '../src/config/resolved.ts';
 import { NestwalkError } from '../src/errors.ts';
 import { blockFromCounters } from '../src/results/counters.ts';
 import { countersFromFlat, flatCounters, slotColumns } from '../src/results/flat.ts';
-import { queryStore, toCsv } from '../src/results/store.ts';
-import { execute } from '../src/run/execute.ts';
+import { queryStore, toCsv, writeParquet } from '../src/results/store.ts';
+import { execute, machineMemoryBytes } from '../src/run/execute.ts';
 import { ungroupable } from '../src/run/group.ts';
 import { COUNTER, COUNTER_SLOTS } from '../src/schema.ts';
 import { comparable, plainPath, readCondition } from '../src/sweep/condition.ts';
@@ -37,6 +38,7 @@ import {
 import { configOf, type PassLimits, type Plan, planSweep } from '../src/sweep/plan.ts';
 import { sweepTable } from '../src/sweep/rows.ts';
 import { pendingCells, runShare } from '../src/sweep/shard.ts';
+import { slurmScript } from '../src/sweep/slurm.ts';
 import { exportSweep, querySweep, sweepStatus } from '../src/sweep/status.ts';
 
 const root = mkdtempSync(path.join(tmpdir(), 'nestwalk-sweep-'));
@@ -245,6 +247,55 @@ skip: [{seed: [1, 2], paging.guestPage: 2MiB}, "seed == 4 and paging.guestPage <
       [1, 5, 9],
       [2, 4, 8, 16],
     ]);
+  });
+
+  it('takes ranges of fractions to their last value, as they are written, and keeps large numbers exact', async () => {
+    const text = BASE.replace('uniform', 'zipf');
+    const { axes } = await planText(`${text}vary:
+  workload.theta: {from: 0, to: 0.3, step: 0.1}
+  machine.memoryLatency: {from: 0.1, to: 2.7, times: 3}
+  seed: {from: 1099511627776, to: 4398046511103, times: 2}
+`);
+    expect(axes.map(({ values }) => values)).toEqual([
+      [0, 0.1, 0.2, 0.3],
+      [0.1, 0.3, 0.9, 2.7],
+      [2 ** 40, 2 ** 41],
+    ]);
+  });
+
+  it('estimates for the engine that is asked for', async () => {
+    const seconds = async (engine: string, limits?: PassLimits): Promise<number> => {
+      const { passes } = await planText(
+        `${BASE.replace('1000', '1e9')}run: {engine: ${engine}}\nvary: {seed: [1]}\n`,
+        limits,
+      );
+      return passes[0].estimate.seconds;
+    };
+    expect(await seconds('native', { engine: 'ts' })).toBe(await seconds('ts'));
+    expect(await seconds('ts', { engine: 'native' })).toBe(await seconds('native'));
+  });
+
+  it('estimates 100 KiB for each walker', async () => {
+    const text = `${BASE}${ONE_STLB}vary: {"machine.stlb[0].ways": [1, 2, 4, 8]}\n`;
+    const memory = async (more: string): Promise<number> =>
+      (await planText(text + more)).passes[0].estimate.memoryBytes;
+    expect((await memory('')) - (await memory('counters: tlb\n'))).toBe(4 * 100 * 1024);
+  });
+
+  it('sees no more memory than its container has', () => {
+    const limit = vi.spyOn(process, 'constrainedMemory');
+    try {
+      for (const [constrained, expected] of [
+        [2 ** 20, 2 ** 20],
+        [0, totalmem()],
+        [2 ** 64, totalmem()],
+      ]) {
+        limit.mockReturnValue(constrained);
+        expect(machineMemoryBytes()).toBe(expected);
+      }
+    } finally {
+      limit.mockRestore();
+    }
   });
 
   it('cuts groups that do not fit into memory, and refuses a cell that does not', async () => {
@@ -509,7 +560,9 @@ describe('the folder of a sweep', () => {
   });
 
   it('that is none is told', () => {
-    expect(() => readPlan(folder())).toThrow(/holds no sweep/);
+    expect(() => readPlan(folder())).toThrow(
+      expect.objectContaining({ code: 'sweep.none', message: expect.stringMatching(/holds no sweep/) }),
+    );
   });
 
   it('that was begun by another version is not added to', async () => {
@@ -638,6 +691,7 @@ describe('a share', () => {
   });
 
   it('notes a pass that fails with its reason, and goes on', async () => {
+    const begun = Date.now();
     // A guest memory that a demand run does not fit into is only met when it is used up.
     const trace = path.join(root, 'wide.lackey');
     writeFileSync(trace, '==1== x\n L 1000,8\n L 2000,8\n L 3000,8\n');
@@ -648,16 +702,44 @@ describe('a share', () => {
     expect(failed).toEqual([{ index: 0, reason: expect.stringMatching(/^memory\.full: /) }]);
     const { plan, journal } = { plan: readPlan(sweep), journal: readJournal(sweep) };
     expect(pendingCells(plan, plan.passes[0], journal)).toEqual([]);
-    expect(pendingCells(plan, plan.passes[0], journal, true)).toHaveLength(1);
+    expect(pendingCells(plan, plan.passes[0], journal, Date.now() + 1)).toHaveLength(1);
+    // A session that began before the failure leaves it alone, or a pass that fails would be begun without end.
+    expect(pendingCells(plan, plan.passes[0], journal, begun)).toEqual([]);
+    expect(await runShare({ sweep, index: 0, of: 1, retryBefore: begun })).toMatchObject({ failed: 0 });
+    expect(await runShare({ sweep, index: 0, of: 1, retryBefore: Date.now() + 1 })).toMatchObject({
+      failed: 1,
+    });
   });
 
   it.each([
-    [0, 0],
-    [1, 1],
-    [-1, 2],
-    [0.5, 2],
-  ])('%d of %d is none', async (index, of) => {
-    await expect(runShare({ sweep: folder(), index, of })).rejects.toMatchObject({ code: 'usage' });
+    [0, 0, /--of must be at least 1, not 0/],
+    [1, 1, /no share 1 of 1/],
+    [-1, 2, /no share -1 of 2/],
+    [0.5, 2, /no share 0.5 of 2/],
+  ])('%d of %d is none', async (index, of, message) => {
+    await expect(runShare({ sweep: folder(), index, of })).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
+describe('the script of a Slurm array', () => {
+  const scriptOf = async (sweep: string, retryFailed: boolean): Promise<string> =>
+    slurmScript(await planText(`${BASE}vary: {seed: [1]}\n`), { sweep, workers: 1, sbatch: [], retryFailed });
+
+  it('quotes its folder wherever it stands', async () => {
+    const script = await scriptOf(path.join(root, 'a night, 50%'), false);
+    expect(script).toContain(`#SBATCH --output='${root}/a night, 50%%/slurm/%A_%a.log'\n`);
+    expect(script).toContain(` --sweep '${root}/a night, 50%' `);
+    expect(script).not.toContain('--retry-failed');
+  });
+
+  it('takes up only what failed before it was written, however often a task is requeued', async () => {
+    const before = Date.now();
+    const [, time] = /--retry-failed (\S+)/.exec(await scriptOf(folder(), true))!;
+    expect(Date.parse(time)).toBeGreaterThanOrEqual(before);
+    expect(Date.parse(time)).toBeLessThanOrEqual(Date.now());
   });
 });
 
@@ -756,9 +838,61 @@ describe('the store', () => {
     });
   });
 
+  it('tells in words what DuckDB does not take, and what it cannot write', async () => {
+    const column = { name: 'N', type: 'VARCHAR' as const, meaning: '' };
+    const twice = { columns: [...table.columns, column], rows: [] };
+    for (const failing of [
+      queryStore(twice, 'FROM cells'),
+      writeParquet(path.join(root, 'x.parquet'), twice),
+    ])
+      await expect(failing).rejects.toMatchObject({
+        name: 'NestwalkError',
+        code: 'store.failed',
+        message: expect.stringMatching(/already exists/),
+      });
+    await expect(writeParquet(path.join(root, 'no', 'x.parquet'), table)).rejects.toMatchObject({
+      code: 'export.file',
+    });
+    const sweep = await finished(SMALL);
+    await expect(exportSweep(sweep, 'csv', root)).rejects.toMatchObject({
+      code: 'export.file',
+      message: `${root} cannot be written: it is a folder`,
+    });
+  });
+
   it('writes CSV that keeps every sign', () => {
     expect(toCsv(['n', 'x', 't'], table.rows)).toBe(
       'n,x,t\n9007199254740991,0.3333333333333333,"a ""b"", c"\n0,,\n5,1e-300,"d\ne"\n',
     );
+  });
+});
+
+describe('docs/sweeps.md', () => {
+  const page = readFileSync(new URL('../docs/sweeps.md', import.meta.url), 'utf8');
+
+  it('has a sweep file that is right', async () => {
+    const file = /^ {4}workload: gups\n(?: {4}.*\n)+/m.exec(page)![0].replace(/^ {4}/gm, '');
+    const { cells, skipped, passes } = await planText(file);
+    const geometries = [];
+    for (let sets = 16; sets <= 16384; sets *= 2)
+      for (let ways = 1; ways <= 16; ways++) geometries.push(sets * ways);
+    const kept = geometries.filter((entries) => entries <= 65536).length;
+    // Three workloads on four pairs of page sizes, of which one is left out.
+    expect(cells).toHaveLength(3 * 3 * kept);
+    expect(skipped).toBe(3 * 4 * geometries.length - cells.length);
+    expect(cells.filter(({ invalid }) => invalid !== undefined)).toEqual([]);
+    expect(passes).toHaveLength(3 * 3);
+  });
+
+  it('names columns that there are', async () => {
+    const sweep = await finished(`${SMALL}optional: [unique]\n`);
+    const names = sweepTable(readPlan(sweep), readJournal(sweep)).columns.map(({ name }) => name);
+    const dictionary = page.slice(page.indexOf('## Columns'), page.indexOf('## pandas'));
+    const first = [...dictionary.matchAll(/^\| (`[^|]+`)[^|]*\|/gm)].flatMap(
+      ([, cell]) => cell.match(/[A-Za-z]\w+(?![\w…])/g) ?? [],
+    );
+    const named = first.filter((name) => !['reuse', 'events_'].includes(name));
+    expect(named.length).toBeGreaterThan(14);
+    expect(named.filter((name) => !names.includes(name))).toEqual([]);
   });
 });

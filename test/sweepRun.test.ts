@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { machineMemoryBytes } from '../src/run/execute.ts';
 import { readPlan } from '../src/sweep/folder.ts';
 import { readJournal } from '../src/sweep/journal.ts';
 
@@ -171,6 +172,41 @@ echo '4711;cluster'
   });
 });
 
+it('cuts groups that this machine has no room for, without being asked', (context) => {
+  // A PTE cache of 4 GiB has 2^26 lines: a GiB or so for each of 224 cells.
+  if (machineMemoryBytes() < 4 * 2 ** 30 || machineMemoryBytes() > 200 * 2 ** 30) return context.skip();
+  writeFileSync(
+    at('large.yaml'),
+    `workload: uniform
+footprint: 1MiB
+accesses: 1000
+machine:
+  preset: tiny
+  stlb: [{entries: 16, ways: 4, sizes: [4KiB]}]
+  caches: [{name: L3, size: 4GiB, ways: 16, line: 64, latency: 40}]
+vary:
+  machine.stlb[0].sets: {from: 1, to: 64, times: 2}
+  machine.stlb[0].ways: {from: 1, to: 32, step: 1}
+`,
+  );
+  const { out } = nestwalk(['sweep', at('large.yaml'), '--dry-run', '--json', '--workers', '1']);
+  const { passes } = JSON.parse(out) as { passes: { estimate: { memoryBytes: number } }[] };
+  expect(passes.length).toBeGreaterThan(1);
+  for (const { estimate } of passes)
+    expect(estimate.memoryBytes).toBeLessThanOrEqual(0.7 * machineMemoryBytes());
+});
+
+describe('help', () => {
+  it.each(['sweep', 'sweep status', 'sweep collect', 'shard', 'shard run', 'export', 'query'])(
+    'of %s has an example',
+    (command) => {
+      const { code, out } = nestwalk([...command.split(' '), '--help']);
+      expect(code).toBe(0);
+      expect(out).toMatch(/Examples?:\n {2}nestwalk /);
+    },
+  );
+});
+
 describe('wrong use of sweep', () => {
   it.each([
     ['no folder', ['sweep', FEW], 2, /give --out DIR/],
@@ -225,8 +261,9 @@ function start(
   sweep: string,
   file: string,
   more: NodeJS.ProcessEnv = {},
+  flags: readonly string[] = [],
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const args = ['--import', TSX, MAIN, 'sweep', file, '--out', sweep, '--workers', '2'];
+  const args = ['--import', TSX, MAIN, 'sweep', file, '--out', sweep, '--workers', '2', ...flags];
   const child = spawn(process.execPath, args, { cwd: ROOT, env: { ...env, ...more } });
   let [out, err] = ['', ''];
   child.stdout!.on('data', (text) => {
@@ -322,12 +359,16 @@ if (send && process.argv.includes('shard')) process.send = (message, ...rest) =>
 };
 `,
     );
-    const { code, out, err } = await start(sweep, FEW, { NODE_OPTIONS: `--import ${at('lethal.mjs')}` })
-      .ended;
+    const lethalEnv = { NODE_OPTIONS: `--import ${at('lethal.mjs')}` };
+    const { code, out, err } = await start(sweep, FEW, lethalEnv).ended;
     expect(err.match(/a worker process died \(SIGKILL\)/g)).toHaveLength(3);
     expect(out).toMatch(/15 of 24 done, 1 failed, 8 invalid, 0 missing/);
     expect(out).toMatch(/its process died 3 times, at last of SIGKILL/);
     expect(code).toBe(1);
+    // Asked for while it still kills, it kills three times more, and no oftener.
+    const again = await start(sweep, FEW, lethalEnv, ['--retry-failed']).ended;
+    expect(again.err.match(/a worker process died \(SIGKILL\)/g)).toHaveLength(3);
+    expect([again.code, again.out]).toEqual([1, expect.stringMatching(/15 of 24 done, 1 failed/)]);
     // The same command leaves it given up; asked for, it is run again, and the table is the usual one.
     expect(nestwalk(['sweep', FEW, '--out', sweep, '--quiet']).code).toBe(1);
     expect(nestwalk(['sweep', FEW, '--out', sweep, '--quiet', '--retry-failed']).code).toBe(0);

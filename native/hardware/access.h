@@ -56,7 +56,7 @@ enum class Need { kPages, kWords };
 // What becomes of the kinds inside: not drawn, counted, or counted and written with the offsets.
 enum class Kinds { kNone, kCounted, kWritten };
 
-__extension__ typedef unsigned __int128 Wide;
+__extension__ using Wide = unsigned __int128;
 
 // i * step mod modulus, exact.
 inline std::uint64_t multiply_modulo(std::uint64_t i, std::uint64_t step, std::uint64_t modulus) {
@@ -221,8 +221,8 @@ class AccessGenerator {
   // Whether any access can write.
   bool writes() const { return components_[0].writes; }
 
-  // The accesses from `from` to from + count - 1: absolute pages (GVA >> 12) and, if needed, words (offset | kind << 12).
-  // Returns how many of them write. PageT: uint32_t or uint64_t; `words` may be null when only pages are needed.
+  // The accesses from `from` to from + count - 1: absolute pages (GVA >> 12) and, if needed, words (offset | kind <<
+  // 12). Returns how many of them write. PageT: uint32_t or uint64_t; `words` may be null when only pages are needed.
   template <Need kNeed, class PageT>
   std::uint64_t fill(std::uint64_t from, std::uint32_t count, PageT* pages, std::uint16_t* words) {
     constexpr Kinds kKinds = kNeed == Need::kWords ? Kinds::kWritten : Kinds::kCounted;
@@ -240,7 +240,8 @@ class AccessGenerator {
     return writes;
   }
 
-  // How many accesses from `from` on, at most `limit`, stay on one page, and which; false when the workload has no runs.
+  // How many accesses from `from` on, at most `limit`, stay on one page, and which; false when the workload has no
+  // runs.
   template <class PageT>
   bool next_run(std::uint64_t from, std::uint64_t limit, PageT& page, std::uint64_t& length) const {
     if (!has_runs()) return false;

@@ -43,7 +43,8 @@ class Core final : public Machine {
     has_l1i_ = l1i_count > 0;
     l1d_.allocate(machine + schema::kMachineL1d, l1d_count, 0, seed_low, seed_high);
     l1i_.allocate(machine + schema::kMachineL1i, l1i_count, l1d_count, seed_low, seed_high);
-    stlb_.allocate(machine + schema::kMachineStlb, at(schema::kMachineStlbCount), l1d_count + l1i_count, seed_low, seed_high);
+    stlb_.allocate(machine + schema::kMachineStlb, at(schema::kMachineStlbCount), l1d_count + l1i_count, seed_low,
+                   seed_high);
     state_.caches.allocate(machine);
     if (at(schema::kMachinePwcEntries) > 0) {
       state_.pwc.allocate(at(schema::kMachinePwcEntries), at(schema::kMachinePwcWays),
@@ -54,8 +55,9 @@ class Core final : public Machine {
       nested_.table.allocate(machine + schema::kMachineNestedPsc, at(schema::kMachineNestedLevels),
                              at(schema::kMachineNestedAD) == 1, &state_, nullptr);
       if (at(schema::kMachineNtlbEntries) > 0) {
-        nested_.ntlb.allocate(at(schema::kMachineNtlbEntries), at(schema::kMachineNtlbWays),
-                              static_cast<schema::NtlbHolds>(at(schema::kMachineNtlbHolds)) == schema::NtlbHolds::kTables);
+        nested_.ntlb.allocate(
+            at(schema::kMachineNtlbEntries), at(schema::kMachineNtlbWays),
+            static_cast<schema::NtlbHolds>(at(schema::kMachineNtlbHolds)) == schema::NtlbHolds::kTables);
       }
     }
     table_.allocate(machine + schema::kMachinePsc, at(schema::kMachineGuestLevels), true, &state_, &nested_);
@@ -113,7 +115,8 @@ class Core final : public Machine {
     return count;
   }
 
-  std::uint64_t run_recorded(const double* pages, const std::uint16_t* words, std::uint64_t count, std::uint64_t index) override {
+  std::uint64_t run_recorded(const double* pages, const std::uint16_t* words, std::uint64_t count,
+                             std::uint64_t index) override {
     if (static_tlbs_) return run_static_recorded(pages, words, count, index);
     for (std::uint64_t i = 0; i < count; i++) {
       if (!complete(static_cast<std::uint64_t>(pages[i]), words[i], index + i)) return i;
@@ -175,7 +178,8 @@ class Core final : public Machine {
     if constexpr (!kExtras) {
       // Memory served every reference, so these are sums (WalkState::reference).
       for (std::size_t position = 0; position < schema::kPositions; position++) {
-        const bool guest = position / schema::kColumns == schema::kRowPt || position % schema::kColumns == schema::kColumnG;
+        const bool guest =
+            position / schema::kColumns == schema::kRowPt || position % schema::kColumns == schema::kColumnG;
         counters[schema::kCounterRefHits + (guest ? 0 : schema::kMaxCaches + 1)] +=
             counters[schema::kCounterRefs + position] + counters[schema::kCounterFaultRefs + position];
       }
@@ -183,7 +187,8 @@ class Core final : public Machine {
   }
 
   void write_counters(const double* counters) override {
-    for (std::size_t i = 0; i < schema::kCounterSlots; i++) state_.counters[i] = static_cast<std::uint64_t>(counters[i]);
+    for (std::size_t i = 0; i < schema::kCounterSlots; i++)
+      state_.counters[i] = static_cast<std::uint64_t>(counters[i]);
     if constexpr (!kExtras) {
       state_.counters[schema::kCounterRefHits] = 0;
       state_.counters[schema::kCounterRefHits + schema::kMaxCaches + 1] = 0;
@@ -216,6 +221,8 @@ class Core final : public Machine {
     }
     return true;
   }
+
+  void count_walks(std::uint64_t count) override { static_walk_.count(count, state_.counters); }
 
   bool walks_need_resolved() const override { return static_walk_.present() && static_walk_.needs_resolved(); }
 
@@ -335,7 +342,8 @@ class Core final : public Machine {
         repeats = taken - batch;
       } else {
         batch = static_cast<std::uint32_t>(count - done < kCoreBatch ? count - done : kCoreBatch);
-        writes = generator_.template fill<Need::kPages>(from + done, batch, pages_, static_cast<std::uint16_t*>(nullptr));
+        writes =
+            generator_.template fill<Need::kPages>(from + done, batch, pages_, static_cast<std::uint16_t*>(nullptr));
         taken = batch;
       }
       const std::uint32_t completed = pass_static(pages_, batch, repeats);
@@ -350,7 +358,8 @@ class Core final : public Machine {
     return count;
   }
 
-  std::uint64_t run_static_recorded(const double* pages, const std::uint16_t* words, std::uint64_t count, std::uint64_t index) {
+  std::uint64_t run_static_recorded(const double* pages, const std::uint16_t* words, std::uint64_t count,
+                                    std::uint64_t index) {
     for (std::uint64_t done = 0; done < count; done += kCoreBatch) {
       const auto batch = static_cast<std::uint32_t>(count - done < kCoreBatch ? count - done : kCoreBatch);
       std::uint64_t kinds[4] = {};
@@ -449,8 +458,8 @@ class Core final : public Machine {
     return out;
   }
 
-  // Fetches what walks further on will read: the leaf entries of both dimensions, and the tags of far PTE caches. Inlined
-  // always: a function that only prefetches has no effect in GCC's eyes, and calls of it are dropped.
+  // Fetches what walks further on will read: the leaf entries of both dimensions, and the tags of far PTE caches.
+  // Inlined always: a function that only prefetches has no effect in GCC's eyes, and calls of it are dropped.
   [[gnu::always_inline]] void prefetch(const std::uint64_t* missed, std::uint32_t i, std::uint32_t n) {
     std::uint32_t level = 0;
     if (i + kTableAhead < n) __builtin_prefetch(table_.leaf_entry(missed[i + kTableAhead], false, level));
@@ -483,7 +492,8 @@ class Core final : public Machine {
     if constexpr (kNested) {
       if (status == Status::kDone) {
         Translation host;
-        status = nested_.template translate<kExtras, true>(guest.frame, false, static_cast<std::uint32_t>(schema::kRowGpa), host);
+        status = nested_.template translate<kExtras, true>(guest.frame, false,
+                                                           static_cast<std::uint32_t>(schema::kRowGpa), host);
       }
     }
     if constexpr (kExtras) {
@@ -530,7 +540,8 @@ class Core final : public Machine {
   bool complete(std::uint64_t page, std::uint32_t word, std::uint64_t index) {
     Status status = access(page, word, index);
     if (static_run_ && state_.changed) status = Status::kNotStatic;
-    if (status == Status::kDone) [[likely]] return true;
+    if (status == Status::kDone) [[likely]]
+      return true;
     fault_index_ = index;
     fault_page_ = page;
     fault_word_ = word;
@@ -581,7 +592,7 @@ class Core final : public Machine {
     }
 
     counters[schema::kCounterAccesses]++;
-    counters[write ? schema::kCounterWrites
+    counters[write                                                            ? schema::kCounterWrites
              : kind == static_cast<std::uint32_t>(schema::AccessKind::kFetch) ? schema::kCounterFetches
                                                                               : schema::kCounterReads]++;
     if (hit_l1 >= 0) {
@@ -600,7 +611,8 @@ class Core final : public Machine {
       if (state_.observes_unique) state_.unique.record(state_.log_positions, state_.log_words, state_.log_length);
     }
     if (data_through_caches_) {
-      counters[schema::kCounterDataHits + state_.caches.access((data_frame_ << kFrameShift) + (word & kPageOffsetMask))]++;
+      counters[schema::kCounterDataHits +
+               state_.caches.access((data_frame_ << kFrameShift) + (word & kPageOffsetMask))]++;
     }
     if (observes_reuse_) reuse_.record(page, tag_);
     return Status::kDone;
@@ -632,7 +644,8 @@ class Core final : public Machine {
     if constexpr (kNested) {
       if (status == Status::kDone) {
         Translation host;
-        status = nested_.template translate<kExtras, false>(result.frame, write, static_cast<std::uint32_t>(schema::kRowGpa), host);
+        status = nested_.template translate<kExtras, false>(result.frame, write,
+                                                            static_cast<std::uint32_t>(schema::kRowGpa), host);
         result.frame = host.frame;
         if (host.size < result.size) result.size = host.size;
         result.writable = result.writable && host.writable;

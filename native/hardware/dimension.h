@@ -1,5 +1,5 @@
-// The walker: one walk loop, `Radix`, over what lies below it. A role is a template parameter, so that a 1-D walk carries
-// nothing of the second dimension. Semantics, step by step: src/hardware/dimension.ts.
+// The walker: one walk loop, `Radix`, over what lies below it. A role is a template parameter, so that a 1-D walk
+// carries nothing of the second dimension. Semantics, step by step: src/hardware/dimension.ts.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,9 @@ inline constexpr std::uint32_t kLogSlots = 128;
 inline constexpr unsigned kFrameShift = 12;
 inline constexpr std::uint64_t kFrameMask = ((std::uint64_t{1} << 52) - 1) & ~((std::uint64_t{1} << kFrameShift) - 1);
 
-inline std::uint64_t frame_of(std::uint64_t entry) { return (entry & kFrameMask) >> kFrameShift; }
+inline std::uint64_t frame_of(std::uint64_t entry) {
+  return (entry & kFrameMask) >> kFrameShift;
+}
 
 // Whether a present entry at a level ends the walk. Bit 7 of a level-1 entry is no page-size bit.
 inline bool is_leaf(std::uint64_t entry, std::uint32_t level) {
@@ -43,7 +45,9 @@ inline bool is_leaf(std::uint64_t entry, std::uint32_t level) {
 }
 
 // Pages below one entry at a level, as a shift of page numbers.
-inline constexpr unsigned span_shift(std::uint32_t level) { return 9 * (level - 1); }
+inline constexpr unsigned span_shift(std::uint32_t level) {
+  return 9 * (level - 1);
+}
 
 // Frame of a page below a leaf: the leaf's high bits, the page's low ones. What else stands in a large leaf's low frame
 // bits (PAT, reserved) is no part of the address.
@@ -78,8 +82,8 @@ struct WalkState {
   // Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it. Without extras
   // (PTE caches, page-walk cache, distinct entries) memory serves all.
   template <bool kExtras, bool kStatic>
-  void reference(std::uint32_t row, std::uint32_t column, std::uint64_t host_frame, std::uint64_t index, std::uint64_t entry,
-                 std::uint32_t level, bool nested) {
+  void reference(std::uint32_t row, std::uint32_t column, std::uint64_t host_frame, std::uint64_t index,
+                 std::uint64_t entry, std::uint32_t level, bool nested) {
     const std::size_t position = row * schema::kColumns + column;
     if constexpr (!kExtras) {
       // Where nothing caches entries, `refHits` is the sum of the references: added once a run, not here.
@@ -142,7 +146,8 @@ class Radix {
   template <bool kExtras, bool kStatic>
   Status translate(std::uint64_t page, bool write, std::uint32_t row, Translation& out) {
     // No page lies beyond the address space: high bits are never ignored.
-    if (page >> (9 * levels_) != 0) [[unlikely]] return Status::kCorruptTable;
+    if (page >> (9 * levels_) != 0) [[unlikely]]
+      return Status::kCorruptTable;
     std::uint32_t level = levels_;
     std::uint64_t table = root;
     std::uint64_t host = kUnknown;
@@ -170,12 +175,14 @@ class Radix {
 
     for (;;) {
       const std::uint64_t position = table - zone.base;  // Wraps below the zone, and is then too large.
-      if (position >= zone.frames) [[unlikely]] return Status::kCorruptTable;
+      if (position >= zone.frames) [[unlikely]]
+        return Status::kCorruptTable;
       const std::uint64_t index = (page >> span_shift(level)) & (schema::kEntriesPerTable - 1);
       std::uint64_t* const at = zone.entries + position * schema::kEntriesPerTable + index;
-      const std::uint32_t step_row = kRole == Role::kOnly     ? static_cast<std::uint32_t>(schema::kRowPt)
-                                     : kRole == Role::kNested ? row
-                                                              : static_cast<std::uint32_t>(schema::row_of_guest_level(level));
+      const std::uint32_t step_row = kRole == Role::kOnly ? static_cast<std::uint32_t>(schema::kRowPt)
+                                     : kRole == Role::kNested
+                                         ? row
+                                         : static_cast<std::uint32_t>(schema::row_of_guest_level(level));
 
       if (host == kUnknown) {
         bool below_writable = true;
@@ -185,7 +192,8 @@ class Radix {
           const bool intent = below_->table_reads_are_writes() || will_set(*at, level, path_writable, write);
           Translation below;
           const Status status = below_->template translate<kExtras, kStatic>(table, intent, step_row, below);
-          if (status != Status::kDone) [[unlikely]] return status;
+          if (status != Status::kDone) [[unlikely]]
+            return status;
           host = below.frame;
           below_writable = below.writable;
         }
@@ -194,7 +202,8 @@ class Radix {
           psc.fill(level + 1, page, owner, {table, host, flags});
         }
       } else if constexpr (!kPhysical) {
-        if (!host_writable && !below_->table_reads_are_writes() && will_set(*at, level, path_writable, write)) [[unlikely]] {
+        if (!host_writable && !below_->table_reads_are_writes() && will_set(*at, level, path_writable, write))
+            [[unlikely]] {
           Translation below;
           const Status status = below_->template translate<kExtras, kStatic>(table, true, step_row, below);
           if (status != Status::kDone) return status;
@@ -208,7 +217,8 @@ class Radix {
       const std::uint32_t column = kRole == Role::kGuest ? static_cast<std::uint32_t>(schema::kColumnG)
                                                          : static_cast<std::uint32_t>(schema::column_of_level(level));
       state_->template reference<kExtras, kStatic>(step_row, column, host, index, entry, level, kRole == Role::kNested);
-      if ((entry & schema::kEntryPresent) == 0) [[unlikely]] return fault(page, write, row);
+      if ((entry & schema::kEntryPresent) == 0) [[unlikely]]
+        return fault(page, write, row);
       if (sets_bits_ && (entry & schema::kEntryAccessed) == 0) [[unlikely]] {
         if constexpr (kStatic) return Status::kNotStatic;
         entry |= schema::kEntryAccessed;
@@ -217,8 +227,10 @@ class Radix {
       }
       path_writable = path_writable && (entry & schema::kEntryWritable) != 0;
       if (is_leaf(entry, level)) {
-        if (level > 3) [[unlikely]] return Status::kCorruptTable;
-        if (write && !path_writable) [[unlikely]] return fault(page, write, row);
+        if (level > 3) [[unlikely]]
+          return Status::kCorruptTable;
+        if (write && !path_writable) [[unlikely]]
+          return fault(page, write, row);
         if (write && sets_bits_ && (entry & schema::kEntryDirty) == 0) [[unlikely]] {
           if constexpr (kStatic) return Status::kNotStatic;
           entry |= schema::kEntryDirty;
@@ -317,7 +329,8 @@ class NestedDimension {
     const std::int32_t slot = ntlb.find(frame, table.owner, size);
     if (slot >= 0) {
       const TlbPayload payload = ntlb.payload(slot);
-      const bool enough = !write || ((payload.flags & kWritable) != 0 && (!table.sets_bits() || (payload.flags & kDirty) != 0));
+      const bool enough =
+          !write || ((payload.flags & kWritable) != 0 && (!table.sets_bits() || (payload.flags & kDirty) != 0));
       if (enough) [[likely]] {
         ntlb.cache().promote(slot);
         state_->counters[schema::kCounterNtlbHits + row]++;
@@ -331,7 +344,8 @@ class NestedDimension {
     }
     state_->counters[schema::kCounterNtlbMisses + row]++;
     const Status status = table.template translate<kExtras, kStatic>(frame, write, row, out);
-    if (status != Status::kDone) [[unlikely]] return status;
+    if (status != Status::kDone) [[unlikely]]
+      return status;
     const std::uint32_t flags = (out.writable ? kWritable : 0) | (out.dirty ? kDirty : 0);
     const std::uint64_t offset = frame & ((std::uint64_t{1} << size_shift(out.size)) - 1);
     // An entry of another size may have decided the probe; a fill takes the place of one with its own key.

@@ -40,10 +40,12 @@ class OrderedSets {
   }
 
   // Looks a key up in a set; a hit becomes the most recent, a miss is filled over the least recent.
-  bool access(std::uint32_t set, Key key) { return handle().access(set, key); }
+  bool access(std::uint32_t set, Key key) {
+    return handle().access(set, key);
+  }
 
-  // What a loop of look-ups works with: copies of what stays the same, so that stores between look-ups cannot change it in
-  // the compiler's eyes.
+  // What a loop of look-ups works with: copies of what stays the same, so that stores between look-ups cannot change it
+  // in the compiler's eyes.
   struct Handle {
     Key* first;
     std::uint32_t ways_;
@@ -52,113 +54,116 @@ class OrderedSets {
     __m128i beyond_;
 #endif
 
-    [[gnu::always_inline]] bool access(std::uint32_t set, Key key) const { return look_up(set, key) != 0; }
+    [[gnu::always_inline]] bool access(std::uint32_t set, Key key) const {
+      return look_up(set, key) != 0;
+    }
     // How many keys of the set are more recent than this one; at least kLanes when it is not there.
     [[gnu::always_inline]] std::uint32_t depth(std::uint32_t set, Key key) const {
       return static_cast<std::uint32_t>(std::countr_zero(look_up(set, key)));
     }
 
-  // The place where the key was, as a bit; 0 when it was not there.
-  [[gnu::always_inline]] Mask look_up(std::uint32_t set, Key key) const {
-    Key* keys = first + std::size_t{set} * kLanes;
+    // The place where the key was, as a bit; 0 when it was not there.
+    [[gnu::always_inline]] Mask look_up(std::uint32_t set, Key key) const {
+      Key* keys = first + std::size_t{set} * kLanes;
 #if defined(__AVX2__)
-    if constexpr (sizeof(Key) == 4 && kLanes == 4) return access_four(keys, key);
+      if constexpr (sizeof(Key) == 4 && kLanes == 4) return access_four(keys, key);
 #endif
 #if defined(__AVX512VL__)
-    if constexpr (sizeof(Key) == 4 && kLanes == 8) {
-      const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
-      const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
-      const std::uint32_t match = _mm256_cmpeq_epi32_mask(v, k) & way_mask_;
-      const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
-      _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi32(v, update, v, k, 7));
-      return match;
-    } else if constexpr (sizeof(Key) == 4) {
-      const __m512i k = _mm512_set1_epi32(static_cast<int>(key));
-      constexpr unsigned kVectors = kLanes / 16;
-      __m512i v[kVectors];
-      Mask match = 0;
-      for (unsigned i = 0; i < kVectors; i++) {
-        v[i] = _mm512_load_si512(keys + 16 * i);
-        match |= Mask{_mm512_cmpeq_epi32_mask(v[i], k)} << (16 * i);
+      if constexpr (sizeof(Key) == 4 && kLanes == 8) {
+        const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+        const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
+        const std::uint32_t match = _mm256_cmpeq_epi32_mask(v, k) & way_mask_;
+        const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi32(v, update, v, k, 7));
+        return match;
+      } else if constexpr (sizeof(Key) == 4) {
+        const __m512i k = _mm512_set1_epi32(static_cast<int>(key));
+        constexpr unsigned kVectors = kLanes / 16;
+        __m512i v[kVectors];
+        Mask match = 0;
+        for (unsigned i = 0; i < kVectors; i++) {
+          v[i] = _mm512_load_si512(keys + 16 * i);
+          match |= Mask{_mm512_cmpeq_epi32_mask(v[i], k)} << (16 * i);
+        }
+        match &= way_mask_;
+        const Mask update = (match ^ (match - 1)) & way_mask_;
+        __m512i before = k;
+        for (unsigned i = 0; i < kVectors; i++) {
+          const auto mask = static_cast<__mmask16>(update >> (16 * i));
+          _mm512_store_si512(keys + 16 * i, _mm512_mask_alignr_epi32(v[i], mask, v[i], before, 15));
+          before = v[i];
+        }
+        return match;
+      } else if constexpr (kLanes == 4) {
+        const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+        const __m256i k = _mm256_set1_epi64x(static_cast<long long>(key));
+        const std::uint32_t match = _mm256_cmpeq_epi64_mask(v, k) & way_mask_;
+        const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi64(v, update, v, k, 3));
+        return match;
+      } else {
+        const __m512i k = _mm512_set1_epi64(static_cast<long long>(key));
+        constexpr unsigned kVectors = kLanes / 8;
+        __m512i v[kVectors];
+        Mask match = 0;
+        for (unsigned i = 0; i < kVectors; i++) {
+          v[i] = _mm512_load_si512(keys + 8 * i);
+          match |= Mask{_mm512_cmpeq_epi64_mask(v[i], k)} << (8 * i);
+        }
+        match &= way_mask_;
+        const Mask update = (match ^ (match - 1)) & way_mask_;
+        __m512i before = k;
+        for (unsigned i = 0; i < kVectors; i++) {
+          const auto mask = static_cast<__mmask8>(update >> (8 * i));
+          _mm512_store_si512(keys + 8 * i, _mm512_mask_alignr_epi64(v[i], mask, v[i], before, 7));
+          before = v[i];
+        }
+        return match;
       }
-      match &= way_mask_;
-      const Mask update = (match ^ (match - 1)) & way_mask_;
-      __m512i before = k;
-      for (unsigned i = 0; i < kVectors; i++) {
-        const auto mask = static_cast<__mmask16>(update >> (16 * i));
-        _mm512_store_si512(keys + 16 * i, _mm512_mask_alignr_epi32(v[i], mask, v[i], before, 15));
-        before = v[i];
-      }
-      return match;
-    } else if constexpr (kLanes == 4) {
-      const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
-      const __m256i k = _mm256_set1_epi64x(static_cast<long long>(key));
-      const std::uint32_t match = _mm256_cmpeq_epi64_mask(v, k) & way_mask_;
-      const auto update = static_cast<__mmask8>((match ^ (match - 1)) & way_mask_);
-      _mm256_store_si256(reinterpret_cast<__m256i*>(keys), _mm256_mask_alignr_epi64(v, update, v, k, 3));
-      return match;
-    } else {
-      const __m512i k = _mm512_set1_epi64(static_cast<long long>(key));
-      constexpr unsigned kVectors = kLanes / 8;
-      __m512i v[kVectors];
-      Mask match = 0;
-      for (unsigned i = 0; i < kVectors; i++) {
-        v[i] = _mm512_load_si512(keys + 8 * i);
-        match |= Mask{_mm512_cmpeq_epi64_mask(v[i], k)} << (8 * i);
-      }
-      match &= way_mask_;
-      const Mask update = (match ^ (match - 1)) & way_mask_;
-      __m512i before = k;
-      for (unsigned i = 0; i < kVectors; i++) {
-        const auto mask = static_cast<__mmask8>(update >> (8 * i));
-        _mm512_store_si512(keys + 8 * i, _mm512_mask_alignr_epi64(v[i], mask, v[i], before, 7));
-        before = v[i];
-      }
-      return match;
-    }
 #elif defined(__AVX2__)
-    if constexpr (sizeof(Key) == 4) {
-      constexpr unsigned kVectors = kLanes / 8;
-      const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
-      const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-      const __m256i rotate = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
-      __m256i v[kVectors];
-      Mask match = 0;
-      for (unsigned i = 0; i < kVectors; i++) {
-        v[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys + 8 * i));
-        match |= static_cast<Mask>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(v[i], k)))) << (8 * i);
+      if constexpr (sizeof(Key) == 4) {
+        constexpr unsigned kVectors = kLanes / 8;
+        const __m256i k = _mm256_set1_epi32(static_cast<int>(key));
+        const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        const __m256i rotate = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+        __m256i v[kVectors];
+        Mask match = 0;
+        for (unsigned i = 0; i < kVectors; i++) {
+          v[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys + 8 * i));
+          match |= static_cast<Mask>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(v[i], k)))) << (8 * i);
+        }
+        match &= way_mask_;
+        const Mask update = (match ^ (match - 1)) & way_mask_;
+        __m256i before = k;
+        for (unsigned i = 0; i < kVectors; i++) {
+          const __m256i turned = _mm256_permutevar8x32_epi32(v[i], rotate);
+          const __m256i shifted = _mm256_blend_epi32(turned, before, 1);
+          const __m256i part = _mm256_set1_epi32(static_cast<int>(update >> (8 * i)));
+          const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(part, bits), bits);
+          _mm256_store_si256(reinterpret_cast<__m256i*>(keys + 8 * i), _mm256_blendv_epi8(v[i], shifted, mask));
+          before = turned;  // Lane 0 is the last key of this vector.
+        }
+        return match;
+      } else {
+        return access_scalar(keys, key);
       }
-      match &= way_mask_;
-      const Mask update = (match ^ (match - 1)) & way_mask_;
-      __m256i before = k;
-      for (unsigned i = 0; i < kVectors; i++) {
-        const __m256i turned = _mm256_permutevar8x32_epi32(v[i], rotate);
-        const __m256i shifted = _mm256_blend_epi32(turned, before, 1);
-        const __m256i part = _mm256_set1_epi32(static_cast<int>(update >> (8 * i)));
-        const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(part, bits), bits);
-        _mm256_store_si256(reinterpret_cast<__m256i*>(keys + 8 * i), _mm256_blendv_epi8(v[i], shifted, mask));
-        before = turned;  // Lane 0 is the last key of this vector.
-      }
-      return match;
-    } else {
-      return access_scalar(keys, key);
-    }
 #else
-    return access_scalar(keys, key);
+      return access_scalar(keys, key);
 #endif
-  }
+    }
 
    private:
 #if defined(__AVX2__)
-    // Few sets are asked for again soon, and then each look-up waits for the last one's keys. So the way from keys to keys
-    // is kept short: without leaving the vector registers, a lane keeps its key where a lane before it matched.
+    // Few sets are asked for again soon, and then each look-up waits for the last one's keys. So the way from keys to
+    // keys is kept short: without leaving the vector registers, a lane keeps its key where a lane before it matched.
     [[gnu::always_inline]] Mask access_four(Key* keys, Key key) const {
       const __m128i v = _mm_load_si128(reinterpret_cast<const __m128i*>(keys));
       const __m128i k = _mm_set1_epi32(static_cast<int>(key));
       const __m128i match = _mm_cmpeq_epi32(v, k);
       const __m128i before =
           _mm_or_si128(_mm_or_si128(_mm_slli_si128(match, 4), _mm_slli_si128(match, 8)), _mm_slli_si128(match, 12));
-      // Lanes above the last way always keep theirs, which match nothing. Bitwise, because blends become mask registers.
+      // Lanes above the last way always keep theirs, which match nothing. Bitwise, because blends become mask
+      // registers.
       const __m128i moved = choose(beyond_, v, _mm_alignr_epi8(v, k, 12));
       _mm_store_si128(reinterpret_cast<__m128i*>(keys), choose(before, v, moved));
       return static_cast<Mask>(_mm_movemask_ps(_mm_castsi128_ps(match)));
@@ -216,7 +221,9 @@ class OrderedSets {
   }
 
   // Where a set lies, for prefetching.
-  const Key* set(std::uint32_t set) const { return keys_.data() + std::size_t{set} * kLanes; }
+  const Key* set(std::uint32_t set) const {
+    return keys_.data() + std::size_t{set} * kLanes;
+  }
 
   // Visits the keys of a set, most recent first.
   template <class Visit>
@@ -224,7 +231,9 @@ class OrderedSets {
     const Key* keys = keys_.data() + std::size_t{set} * kLanes;
     for (std::uint32_t i = 0; i < ways_ && keys[i] != static_cast<Key>(kNoKey); i++) visit(keys[i]);
   }
-  void clear() { keys_.fill(0xff); }
+  void clear() {
+    keys_.fill(0xff);
+  }
 
  private:
   Buffer<Key> keys_;
@@ -277,6 +286,7 @@ class NarrowLru {
     victim_shift_ = 4 * (ways - 1);
     keys_.allocate(std::size_t{sets} * kLanes, 0xff);
     orders_.allocate(sets);
+    if (keys_.size() == 0 || orders_.size() == 0) return;  // The factory will see that memory ran out.
     // Way 0 first in the order; any order of empty ways will do.
     for (std::uint32_t s = 0; s < sets; s++) orders_[s] = 0xfedcba9876543210;
   }
@@ -376,7 +386,8 @@ class WideLru {
     nodes_.allocate(std::size_t{entries});
     heads_.allocate(sets);
     buckets_.allocate(std::size_t{1} << (64 - hash_shift_), 0xff);
-    clear();
+    // The factory will see that memory ran out.
+    if (nodes_.size() != 0 && heads_.size() != 0 && buckets_.size() != 0) clear();
   }
 
   std::uint32_t slots() const { return sets_ * ways_; }
@@ -384,7 +395,8 @@ class WideLru {
 
   std::int32_t find(std::uint32_t, std::uint64_t key) const {
     std::int32_t slot = buckets_[hash(key)];
-    while (slot >= 0 && nodes_[static_cast<std::uint32_t>(slot)].key != key) slot = nodes_[static_cast<std::uint32_t>(slot)].chain;
+    while (slot >= 0 && nodes_[static_cast<std::uint32_t>(slot)].key != key)
+      slot = nodes_[static_cast<std::uint32_t>(slot)].chain;
     return slot;
   }
 

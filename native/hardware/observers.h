@@ -1,4 +1,5 @@
-// Optional observers: distinct entries behind each position, and exact stack distances. Semantics: src/hardware/observers.ts.
+// Optional observers: distinct entries behind each position, and exact stack distances. Semantics:
+// src/hardware/observers.ts.
 #pragma once
 
 #include <bit>

@@ -1,6 +1,7 @@
-// An lru array of a static run. In such a run nothing can fault, and every entry is writable, dirty and of one size, so an
-// array needs neither payloads nor tags: its keys, in order, are its whole state. A batch can then pass over one structure
-// after the other. Up to 16 ways a look-up has no branch on hit or miss; with more, a hash table beats comparing them all.
+// An lru array of a static run. In such a run nothing can fault, and every entry is writable, dirty and of one size, so
+// an array needs neither payloads nor tags: its keys, in order, are its whole state. A batch can then pass over one
+// structure after the other. Up to 16 ways a look-up has no branch on hit or miss; with more, a hash table beats
+// comparing them all.
 #pragma once
 
 #include <cstdint>
@@ -126,8 +127,8 @@ class PassArray {
   // One set: each look-up would wait for the one before. But while all hit, the contents stay and only their order
   // changes, and of the order only the last one counts.
   template <class Key, class Sets>
-  static void look_up_single(Sets& sets, const std::uint64_t* numbers, std::uint32_t n, std::uint64_t bits, unsigned shift,
-                             std::uint8_t* hits) {
+  static void look_up_single(Sets& sets, const std::uint64_t* numbers, std::uint32_t n, std::uint64_t bits,
+                             unsigned shift, std::uint8_t* hits) {
     const auto key = [=](std::uint32_t i) { return static_cast<Key>((numbers[i] & bits) >> shift); };
     auto&& handle = sets.handle();
     std::uint32_t i = 0;

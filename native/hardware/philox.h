@@ -32,25 +32,53 @@ struct Vec {
 };
 using Mask = __mmask8;
 
-NESTWALK_INLINE Vec splat(std::uint64_t value) { return {_mm512_set1_epi64(static_cast<long long>(value))}; }
-NESTWALK_INLINE Vec load(const std::uint64_t* from) { return {_mm512_loadu_si512(from)}; }
-NESTWALK_INLINE void store(std::uint64_t* to, Vec a) { _mm512_storeu_si512(to, a.v); }
-NESTWALK_INLINE Vec ascending() { return {_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)}; }
-NESTWALK_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_epi64(a.v, b.v)}; }
-NESTWALK_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_epi64(a.v, b.v)}; }
-NESTWALK_INLINE Vec operator&(Vec a, Vec b) { return {_mm512_and_si512(a.v, b.v)}; }
-NESTWALK_INLINE Vec operator|(Vec a, Vec b) { return {_mm512_or_si512(a.v, b.v)}; }
-NESTWALK_INLINE Vec xor3(Vec a, Vec b, Vec c) { return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)}; }
+NESTWALK_INLINE Vec splat(std::uint64_t value) {
+  return {_mm512_set1_epi64(static_cast<long long>(value))};
+}
+NESTWALK_INLINE Vec load(const std::uint64_t* from) {
+  return {_mm512_loadu_si512(from)};
+}
+NESTWALK_INLINE void store(std::uint64_t* to, Vec a) {
+  _mm512_storeu_si512(to, a.v);
+}
+NESTWALK_INLINE Vec ascending() {
+  return {_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)};
+}
+NESTWALK_INLINE Vec operator+(Vec a, Vec b) {
+  return {_mm512_add_epi64(a.v, b.v)};
+}
+NESTWALK_INLINE Vec operator-(Vec a, Vec b) {
+  return {_mm512_sub_epi64(a.v, b.v)};
+}
+NESTWALK_INLINE Vec operator&(Vec a, Vec b) {
+  return {_mm512_and_si512(a.v, b.v)};
+}
+NESTWALK_INLINE Vec operator|(Vec a, Vec b) {
+  return {_mm512_or_si512(a.v, b.v)};
+}
+NESTWALK_INLINE Vec xor3(Vec a, Vec b, Vec c) {
+  return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)};
+}
 // Zero-masking forms with a full mask: the same instructions, without the undefined operand that makes g++ 12 warn.
-NESTWALK_INLINE Vec multiply(Vec a, Vec b) { return {_mm512_maskz_mul_epu32(0xff, a.v, b.v)}; }
+NESTWALK_INLINE Vec multiply(Vec a, Vec b) {
+  return {_mm512_maskz_mul_epu32(0xff, a.v, b.v)};
+}
 template <int kBits>
 NESTWALK_INLINE Vec shift_right(Vec a) {
   return {_mm512_maskz_srli_epi64(0xff, a.v, kBits)};
 }
-NESTWALK_INLINE Mask less(Vec a, Vec b) { return _mm512_cmplt_epu64_mask(a.v, b.v); }
-NESTWALK_INLINE Vec select(Mask mask, Vec yes, Vec no) { return {_mm512_mask_blend_epi64(mask, no.v, yes.v)}; }
-NESTWALK_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmpeq_epu64_mask(a.v, b.v); }
-NESTWALK_INLINE std::uint32_t bits(Mask mask) { return mask; }
+NESTWALK_INLINE Mask less(Vec a, Vec b) {
+  return _mm512_cmplt_epu64_mask(a.v, b.v);
+}
+NESTWALK_INLINE Vec select(Mask mask, Vec yes, Vec no) {
+  return {_mm512_mask_blend_epi64(mask, no.v, yes.v)};
+}
+NESTWALK_INLINE Mask equal(Vec a, Vec b) {
+  return _mm512_cmpeq_epu64_mask(a.v, b.v);
+}
+NESTWALK_INLINE std::uint32_t bits(Mask mask) {
+  return mask;
+}
 NESTWALK_INLINE void pack(std::uint64_t* to, std::uint32_t chosen, Vec a) {
   _mm512_storeu_si512(to, _mm512_maskz_compress_epi64(static_cast<Mask>(chosen), a.v));
 }
@@ -69,26 +97,50 @@ struct Vec {
 };
 using Mask = Vec;
 
-NESTWALK_INLINE Vec splat(std::uint64_t value) { return {_mm256_set1_epi64x(static_cast<long long>(value))}; }
+NESTWALK_INLINE Vec splat(std::uint64_t value) {
+  return {_mm256_set1_epi64x(static_cast<long long>(value))};
+}
 NESTWALK_INLINE Vec load(const std::uint64_t* from) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))};
 }
-NESTWALK_INLINE void store(std::uint64_t* to, Vec a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), a.v); }
-NESTWALK_INLINE Vec ascending() { return {_mm256_setr_epi64x(0, 1, 2, 3)}; }
-NESTWALK_INLINE Vec operator+(Vec a, Vec b) { return {_mm256_add_epi64(a.v, b.v)}; }
-NESTWALK_INLINE Vec operator-(Vec a, Vec b) { return {_mm256_sub_epi64(a.v, b.v)}; }
-NESTWALK_INLINE Vec operator&(Vec a, Vec b) { return {_mm256_and_si256(a.v, b.v)}; }
-NESTWALK_INLINE Vec operator|(Vec a, Vec b) { return {_mm256_or_si256(a.v, b.v)}; }
-NESTWALK_INLINE Vec xor3(Vec a, Vec b, Vec c) { return {_mm256_xor_si256(_mm256_xor_si256(b.v, c.v), a.v)}; }
-NESTWALK_INLINE Vec multiply(Vec a, Vec b) { return {_mm256_mul_epu32(a.v, b.v)}; }
+NESTWALK_INLINE void store(std::uint64_t* to, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), a.v);
+}
+NESTWALK_INLINE Vec ascending() {
+  return {_mm256_setr_epi64x(0, 1, 2, 3)};
+}
+NESTWALK_INLINE Vec operator+(Vec a, Vec b) {
+  return {_mm256_add_epi64(a.v, b.v)};
+}
+NESTWALK_INLINE Vec operator-(Vec a, Vec b) {
+  return {_mm256_sub_epi64(a.v, b.v)};
+}
+NESTWALK_INLINE Vec operator&(Vec a, Vec b) {
+  return {_mm256_and_si256(a.v, b.v)};
+}
+NESTWALK_INLINE Vec operator|(Vec a, Vec b) {
+  return {_mm256_or_si256(a.v, b.v)};
+}
+NESTWALK_INLINE Vec xor3(Vec a, Vec b, Vec c) {
+  return {_mm256_xor_si256(_mm256_xor_si256(b.v, c.v), a.v)};
+}
+NESTWALK_INLINE Vec multiply(Vec a, Vec b) {
+  return {_mm256_mul_epu32(a.v, b.v)};
+}
 template <int kBits>
 NESTWALK_INLINE Vec shift_right(Vec a) {
   return {_mm256_srli_epi64(a.v, kBits)};
 }
 // The comparison is a signed one: both sides are below 2^63.
-NESTWALK_INLINE Mask less(Vec a, Vec b) { return {_mm256_cmpgt_epi64(b.v, a.v)}; }
-NESTWALK_INLINE Vec select(Mask mask, Vec yes, Vec no) { return {_mm256_blendv_epi8(no.v, yes.v, mask.v)}; }
-NESTWALK_INLINE Mask equal(Vec a, Vec b) { return {_mm256_cmpeq_epi64(a.v, b.v)}; }
+NESTWALK_INLINE Mask less(Vec a, Vec b) {
+  return {_mm256_cmpgt_epi64(b.v, a.v)};
+}
+NESTWALK_INLINE Vec select(Mask mask, Vec yes, Vec no) {
+  return {_mm256_blendv_epi8(no.v, yes.v, mask.v)};
+}
+NESTWALK_INLINE Mask equal(Vec a, Vec b) {
+  return {_mm256_cmpeq_epi64(a.v, b.v)};
+}
 NESTWALK_INLINE std::uint32_t bits(Mask mask) {
   return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(mask.v)));
 }
@@ -132,15 +184,33 @@ struct Vec {
 };
 using Mask = bool;
 
-NESTWALK_INLINE Vec splat(std::uint64_t value) { return {value}; }
-NESTWALK_INLINE Vec load(const std::uint64_t* from) { return {*from}; }
-NESTWALK_INLINE void store(std::uint64_t* to, Vec a) { *to = a.v; }
-NESTWALK_INLINE Vec ascending() { return {0}; }
-NESTWALK_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
-NESTWALK_INLINE Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
-NESTWALK_INLINE Vec operator&(Vec a, Vec b) { return {a.v & b.v}; }
-NESTWALK_INLINE Vec operator|(Vec a, Vec b) { return {a.v | b.v}; }
-NESTWALK_INLINE Vec xor3(Vec a, Vec b, Vec c) { return {a.v ^ b.v ^ c.v}; }
+NESTWALK_INLINE Vec splat(std::uint64_t value) {
+  return {value};
+}
+NESTWALK_INLINE Vec load(const std::uint64_t* from) {
+  return {*from};
+}
+NESTWALK_INLINE void store(std::uint64_t* to, Vec a) {
+  *to = a.v;
+}
+NESTWALK_INLINE Vec ascending() {
+  return {0};
+}
+NESTWALK_INLINE Vec operator+(Vec a, Vec b) {
+  return {a.v + b.v};
+}
+NESTWALK_INLINE Vec operator-(Vec a, Vec b) {
+  return {a.v - b.v};
+}
+NESTWALK_INLINE Vec operator&(Vec a, Vec b) {
+  return {a.v & b.v};
+}
+NESTWALK_INLINE Vec operator|(Vec a, Vec b) {
+  return {a.v | b.v};
+}
+NESTWALK_INLINE Vec xor3(Vec a, Vec b, Vec c) {
+  return {a.v ^ b.v ^ c.v};
+}
 NESTWALK_INLINE Vec multiply(Vec a, Vec b) {
   return {std::uint64_t{static_cast<std::uint32_t>(a.v)} * static_cast<std::uint32_t>(b.v)};
 }
@@ -148,18 +218,36 @@ template <int kBits>
 NESTWALK_INLINE Vec shift_right(Vec a) {
   return {a.v >> kBits};
 }
-NESTWALK_INLINE Mask less(Vec a, Vec b) { return a.v < b.v; }
-NESTWALK_INLINE Vec select(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
-NESTWALK_INLINE Mask equal(Vec a, Vec b) { return a.v == b.v; }
-NESTWALK_INLINE std::uint32_t bits(Mask mask) { return mask; }
-NESTWALK_INLINE void pack(std::uint64_t* to, std::uint32_t, Vec a) { *to = a.v; }
-NESTWALK_INLINE void store_narrow(std::uint16_t* to, Vec a) { *to = static_cast<std::uint16_t>(a.v); }
-NESTWALK_INLINE void store_narrow(std::uint32_t* to, Vec a) { *to = static_cast<std::uint32_t>(a.v); }
+NESTWALK_INLINE Mask less(Vec a, Vec b) {
+  return a.v < b.v;
+}
+NESTWALK_INLINE Vec select(Mask mask, Vec yes, Vec no) {
+  return mask ? yes : no;
+}
+NESTWALK_INLINE Mask equal(Vec a, Vec b) {
+  return a.v == b.v;
+}
+NESTWALK_INLINE std::uint32_t bits(Mask mask) {
+  return mask;
+}
+NESTWALK_INLINE void pack(std::uint64_t* to, std::uint32_t, Vec a) {
+  *to = a.v;
+}
+NESTWALK_INLINE void store_narrow(std::uint16_t* to, Vec a) {
+  *to = static_cast<std::uint16_t>(a.v);
+}
+NESTWALK_INLINE void store_narrow(std::uint32_t* to, Vec a) {
+  *to = static_cast<std::uint32_t>(a.v);
+}
 
 #endif
 
-NESTWALK_INLINE Vec high_half(Vec a) { return shift_right<32>(a); }
-NESTWALK_INLINE Vec low_half(Vec a) { return a & splat(0xffffffff); }
+NESTWALK_INLINE Vec high_half(Vec a) {
+  return shift_right<32>(a);
+}
+NESTWALK_INLINE Vec low_half(Vec a) {
+  return a & splat(0xffffffff);
+}
 
 // Vectors in flight at once: a chain of ten rounds is long, and more than one keeps the multipliers busy (measured).
 inline constexpr std::uint32_t kUnroll = kLanes == 1 ? 1 : kLanes == 4 ? 3 : 2;
@@ -238,13 +326,14 @@ NESTWALK_INLINE PhiloxBlock philox_block(const std::uint64_t* indices, std::uint
 }
 
 // A number from 0 to n - 1 out of a word; n <= 2^32.
-NESTWALK_INLINE std::uint64_t below(std::uint32_t word, std::uint64_t n) { return (word * n) >> 32; }
+NESTWALK_INLINE std::uint64_t below(std::uint32_t word, std::uint64_t n) {
+  return (word * n) >> 32;
+}
 
 // The same over lanes, for one n.
 class Below {
  public:
-  explicit Below(std::uint64_t n)
-      : n_(lanes::splat(n)), whole_(lanes::splat(n >> 32 != 0 ? 0xffffffff : 0)) {}
+  explicit Below(std::uint64_t n) : n_(lanes::splat(n)), whole_(lanes::splat(n >> 32 != 0 ? 0xffffffff : 0)) {}
   // For n = 2^32 the product of the low halves is 0 and the word itself is the answer.
   NESTWALK_INLINE lanes::Vec operator()(lanes::Vec word) const {
     return high_half(multiply(word, n_)) | (word & whole_);

@@ -28,8 +28,12 @@ struct PscLevel {
 };
 
 // Key of level k: the page number shifted right by 9(k-1), the owner in the top bits.
-inline std::uint64_t psc_number(std::uint64_t page, std::uint32_t k) { return page >> (9 * (k - 1)); }
-inline std::uint64_t psc_key(std::uint64_t number, std::uint64_t owner) { return owner << kOwnerShift | number; }
+inline std::uint64_t psc_number(std::uint64_t page, std::uint32_t k) {
+  return page >> (9 * (k - 1));
+}
+inline std::uint64_t psc_key(std::uint64_t number, std::uint64_t owner) {
+  return owner << kOwnerShift | number;
+}
 
 template <class Cache>
 class Psc {

@@ -20,7 +20,7 @@ class PteCache {
     line_shift_ = std::has_single_bit(line_bytes) ? static_cast<unsigned>(std::countr_zero(line_bytes)) : kNoShift;
     set_mask_ = std::has_single_bit(sets) ? sets - 1 : 0;
     power_of_two_ = std::has_single_bit(sets);
-    layout_ = ways <= 16 ? (narrow_keys ? Layout::kNarrow16 : Layout::kWide16)
+    layout_ = ways <= 16                  ? (narrow_keys ? Layout::kNarrow16 : Layout::kWide16)
               : ways <= 32 && narrow_keys ? Layout::kNarrow32
                                           : Layout::kHash;
     if (layout_ == Layout::kNarrow16) narrow16_.allocate(sets, ways);

@@ -74,9 +74,9 @@ class ReplacementState {
       case schema::Replacement::kSrrip:
         return farthest(first);
       default: {
-        const std::uint32_t word = philox_word0(static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32),
-                                                array_id_, static_cast<std::uint32_t>(schema::Purpose::kReplacement),
-                                                seed_low_, seed_high_);
+        const std::uint32_t word =
+            philox_word0(static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), array_id_,
+                         static_cast<std::uint32_t>(schema::Purpose::kReplacement), seed_low_, seed_high_);
         return first + below(word, ways_);
       }
     }

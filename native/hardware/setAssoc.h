@@ -1,5 +1,6 @@
 // A set-associative array of keys whose replacement policy is data: what TLB arrays of the general core are made of. A
-// key carries its owner (a tag or a vm, by a small number) in its top bits. Slots are found once and then named by number.
+// key carries its owner (a tag or a vm, by a small number) in its top bits. Slots are found once and then named by
+// number.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // One pass for many STLBs. Over one stream, an lru set of W ways holds the W most recent of the numbers that map to it
 // (Mattson et al., 1970), so one stack of the deepest W for each number of sets tells hits and misses of every cell: a
 // number found at depth d hits in each cell of more than d ways. Each cell's misses go on to a walker of its own, which
-// sees them in order; a batch is collected first, because many cells miss seldom. Cells share one walker as long as they
-// have missed the same pages, and what walks read of the guest's tables is read once for all of them.
+// sees them in order; a batch is collected first, because many cells miss seldom. Cells share one walker as long as
+// they have missed the same pages, and what walks read of the guest's tables is read once for all of them.
 #pragma once
 
 #include <bit>
@@ -53,7 +53,8 @@ class StackSets {
     const std::uint32_t mask = mask_;
     for (std::uint32_t i = 0; i < n; i++) {
       const std::uint64_t number = pages[i] >> shift;
-      out[i] = static_cast<std::uint8_t>(handle.depth(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number)));
+      out[i] =
+          static_cast<std::uint8_t>(handle.depth(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number)));
     }
   }
 
@@ -74,7 +75,9 @@ struct MissedPages {
   void set(const std::uint8_t* depths, std::uint32_t n, std::uint32_t ways) {
     for (std::uint32_t w = 0; w < kWords; w++) {
       const std::uint32_t first = 64 * w;
-      const std::uint64_t taken = first >= n ? 0 : n - first >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (n - first)) - 1;
+      const std::uint64_t taken = first >= n        ? 0
+                                  : n - first >= 64 ? ~std::uint64_t{0}
+                                                    : (std::uint64_t{1} << (n - first)) - 1;
       words[w] = taken & (ways == 0 ? ~std::uint64_t{0} : at_least(depths + first, ways));
     }
   }
@@ -105,7 +108,8 @@ struct MissedPages {
     std::uint64_t bits = 0;
     for (std::uint32_t i = 0; i < 64; i += 32) {
       const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(depths + i));
-      const auto mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(v, limits), v)));
+      const auto mask =
+          static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(v, limits), v)));
       bits |= std::uint64_t{mask} << i;
     }
     return bits;
@@ -158,7 +162,6 @@ class StackOf final : public Stack {
     for (std::uint32_t done = 0; done < count; done += kStackBatch) {
       if (!take_batch(pages + done, count - done < kStackBatch ? count - done : kStackBatch)) return false;
     }
-    taken_ += count;
     return true;
   }
 
@@ -172,13 +175,13 @@ class StackOf final : public Stack {
     }
     if (needs_pages_ || cell_count_ == 0 || cells_[0].walker == nullptr) return true;
     for (std::size_t i = 0; i < cell_count_; i++) {
-      if (!walk_anywhere(cells_[i])) return false;
+      cells_[i].walker->count_walks(cells_[i].misses - cells_[i].walked);
+      cells_[i].walked = cells_[i].misses;
     }
     return true;
   }
 
   std::uint64_t misses(std::size_t cell) const override { return cells_[cell].misses; }
-  std::uint64_t taken() const override { return taken_; }
 
  private:
   static constexpr std::size_t kNoCell = ~std::size_t{0};
@@ -244,7 +247,8 @@ class StackOf final : public Stack {
     return true;
   }
 
-  // Leaves in a class the cells that missed the same of this batch as its first; the others become a class of their own.
+  // Leaves in a class the cells that missed the same of this batch as its first; the others become a class of their
+  // own.
   bool split(std::size_t c) {
     const MissedPages& missed = cells_[classes_[c].first].missed;
     std::size_t* link = &cells_[classes_[c].first].next;
@@ -290,19 +294,8 @@ class StackOf final : public Stack {
   bool walk(Class& shared) {
     const std::uint32_t count = shared.waiting;
     shared.waiting = 0;
-    return count == 0 || shared.walker->walk_pages(shared.pages.data(), needs_resolved_ ? shared.resolved.data() : nullptr, count);
-  }
-
-  // Where only the number of walks counts: pages that are never looked at.
-  static bool walk_anywhere(Cell& cell) {
-    const std::uint64_t nowhere[kStackBatch] = {};
-    while (cell.walked < cell.misses) {
-      const std::uint64_t left = cell.misses - cell.walked;
-      const auto batch = static_cast<std::uint32_t>(left < kStackBatch ? left : kStackBatch);
-      if (!cell.walker->walk_pages(nowhere, nullptr, batch)) return false;
-      cell.walked += batch;
-    }
-    return true;
+    return count == 0 ||
+           shared.walker->walk_pages(shared.pages.data(), needs_resolved_ ? shared.resolved.data() : nullptr, count);
   }
 
   unsigned shift_;
@@ -311,7 +304,6 @@ class StackOf final : public Stack {
   std::size_t class_count_ = 0;
   bool needs_pages_ = false;
   bool needs_resolved_ = false;
-  std::uint64_t taken_ = 0;
   Cell* cells_ = nullptr;
   Group* groups_ = nullptr;
   Class* classes_ = nullptr;

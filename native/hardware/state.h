@@ -1,6 +1,6 @@
-// The complete state of the hardware in canonical form. The format is that of src/hardware/state.ts: the same machine after
-// the same accesses writes the same numbers in both engines, whatever layout holds them. Each structure is a section: the
-// count of its numbers, then these.
+// The complete state of the hardware in canonical form. The format is that of src/hardware/state.ts: the same machine
+// after the same accesses writes the same numbers in both engines, whatever layout holds them. Each structure is a
+// section: the count of its numbers, then these.
 #pragma once
 
 #include <cstdint>
@@ -150,9 +150,11 @@ class StateFormat {
     return {frame, static_cast<std::uint32_t>(reader.integer())};
   }
 
-  // Arrays of the static way keep no payloads: they are what the tables say, and the tables of a static run do not change.
+  // Arrays of the static way keep no payloads: they are what the tables say, and the tables of a static run do not
+  // change.
   template <class PutPayload>
-  void save_pass(NumberWriter& writer, const PassArray& array, unsigned size_bits, double owner, PutPayload put_payload) {
+  void save_pass(NumberWriter& writer, const PassArray& array, unsigned size_bits, double owner,
+                 PutPayload put_payload) {
     for (std::uint32_t set = 0; set < array.sets(); set++) {
       std::uint32_t valid = 0;
       array.visit(set, [&](std::uint64_t) { valid++; });
@@ -173,7 +175,8 @@ class StateFormat {
       for (std::uint64_t i = 0; i < valid && i < array.ways(); i++) {
         const std::uint64_t key = reader.integer();
         numbers.push(has_size ? key >> 2 : key);
-        for (std::uint32_t skipped = 0; skipped <= payload_numbers; skipped++) reader.next();  // The owner and the payload.
+        for (std::uint32_t skipped = 0; skipped <= payload_numbers; skipped++)
+          reader.next();  // The owner and the payload.
       }
       for (std::size_t i = numbers.size(); i-- > 0;) array.fill(numbers[i]);
     }
@@ -235,7 +238,8 @@ class StateFormat {
       if (!walk.ntlb().present()) return;
       const std::size_t begin = writer.open();
       const auto size = static_cast<std::uint32_t>(walk.nested_shift() / 9);
-      save_pass(writer, walk.ntlb(), size, vm, [&](std::uint64_t number) { put_frame(writer, host_of(number << walk.nested_shift())); });
+      save_pass(writer, walk.ntlb(), size, vm,
+                [&](std::uint64_t number) { put_frame(writer, host_of(number << walk.nested_shift())); });
       writer.close(begin);
     } else {
       save_static_psc(writer, walk.guest(), core_.table_, tag, [](std::uint64_t frame) { return frame; });
@@ -390,7 +394,9 @@ class StateFormat {
             const std::uint64_t host = reader.integer();
             return PscPayload{table, host, static_cast<std::uint32_t>(reader.integer())};
           },
-          [&](std::int32_t slot, const PscPayload& payload) { level.payloads[static_cast<std::uint32_t>(slot)] = payload; });
+          [&](std::int32_t slot, const PscPayload& payload) {
+            level.payloads[static_cast<std::uint32_t>(slot)] = payload;
+          });
     }
   }
 

@@ -1,9 +1,10 @@
 // The walks of a static run whose walk caches are PSCs, nested PSCs and a nested TLB only. Each of these caches sees a
 // stream of its own that depends on no walk's result but the guest's frames:
 //
-// - PSC[k] sees, in order, the walks that missed PSC[2] … PSC[k-1]: it is probed by them alone, and each of them fills it
-//   unless it hits. So walks pass over PSC[2], the misses over PSC[3], and so on; what is left after level k are the walks
-//   that read an entry at level k.
+// - PSC[k] sees, in order, the walks that missed PSC[2] … PSC[k-1]: it is probed by them alone, and each of them fills
+// it
+//   unless it hits. So walks pass over PSC[2], the misses over PSC[3], and so on; what is left after level k are the
+//   walks that read an entry at level k.
 // - The nested TLB sees the translations that walks ask for, walk by walk: guest tables whose host address no PSC gave,
 //   from the top, then the data page. Nested PSCs see what the nested TLB missed, filtered level by level as above.
 //
@@ -68,7 +69,8 @@ struct WalkScratch {
   std::uint8_t hits[kCalls + 1];
   ResolvedPage resolved[kWalks];
   const std::uint64_t* leaves[kWalks];
-  // Translations asked for: the frame, and the row of the reference matrix above it. A vector may write beyond the last.
+  // Translations asked for: the frame, and the row of the reference matrix above it. A vector may write beyond the
+  // last.
   std::uint64_t calls[kCalls + 8];
 };
 
@@ -76,7 +78,9 @@ struct WalkScratch {
 inline constexpr unsigned kRowShift = 60;
 inline constexpr std::uint64_t kCallFrame = (std::uint64_t{1} << kRowShift) - 1;
 static_assert(schema::kRows <= 16, "a row fits the bits above a frame");
-inline std::uint64_t make_call(std::uint64_t frame, std::size_t row) { return frame | std::uint64_t{row} << kRowShift; }
+inline std::uint64_t make_call(std::uint64_t frame, std::size_t row) {
+  return frame | std::uint64_t{row} << kRowShift;
+}
 
 template <std::uint32_t kWalks, bool kNested>
 class StaticWalk {
@@ -113,10 +117,10 @@ class StaticWalk {
   PassArray& ntlb() { return ntlb_; }
   std::uint32_t nested_shift() const { return nested_shift_; }
 
-  // Walks for n pages (n <= kWalks). `zone` and `root` are the guest's (or only) table. `resolved` is what `resolve` gave
-  // for these pages, or null.
-  Status run(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n, const TableZone& zone, std::uint64_t root,
-             std::uint64_t* counters) {
+  // Walks for n pages (n <= kWalks). `zone` and `root` are the guest's (or only) table. `resolved` is what `resolve`
+  // gave for these pages, or null.
+  Status run(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n, const TableZone& zone,
+             std::uint64_t root, std::uint64_t* counters) {
     if (kNested && needs_frames_ && resolved == nullptr) {
       const Status status = resolve(pages, n, zone, root, scratch_->resolved);
       if (status != Status::kDone) return status;
@@ -133,16 +137,27 @@ class StaticWalk {
     return Status::kDone;
   }
 
+  // Counts n walks of a machine without any walk cache: each reads every level.
+  void count(std::uint64_t n, std::uint64_t* counters) {
+    for (std::uint32_t k = guest_.leaf(); k <= guest_.levels(); k++) {
+      counters[schema::kCounterRefs + guest_position(k)] += n;
+      left_[k] = n;
+    }
+    if constexpr (kNested) count_nested_rows(n, counters);
+  }
+
   // Whether walks read the guest's tables at all.
   bool needs_resolved() const { return kNested && needs_frames_; }
 
-  // Reads the guest's tables for n pages: first down to the leaf's table, whose line is fetched while others are descended
-  // to, then the leaves.
-  Status resolve(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root, ResolvedPage* resolved) {
+  // Reads the guest's tables for n pages: first down to the leaf's table, whose line is fetched while others are
+  // descended to, then the leaves.
+  Status resolve(const std::uint64_t* pages, std::uint32_t n, const TableZone& zone, std::uint64_t root,
+                 ResolvedPage* resolved) {
     const std::uint32_t leaf = guest_.leaf();
     for (std::uint32_t i = 0; i < n; i++) {
       std::uint64_t table = 0;
-      if (!descend(pages[i], zone, root, table)) [[unlikely]] return Status::kCorruptTable;
+      if (!descend(pages[i], zone, root, table)) [[unlikely]]
+        return Status::kCorruptTable;
       const std::uint64_t index = (pages[i] >> span_shift(leaf)) & (schema::kEntriesPerTable - 1);
       resolved[i].leaf_table = table;
       scratch_->leaves[i] = zone.entries + (table - zone.base) * schema::kEntriesPerTable + index;
@@ -171,7 +186,7 @@ class StaticWalk {
   }
 
  private:
-  // PSC by PSC; leaves in `start_` the level whose PSC hit, and counts hits and the table's references.
+  // PSC by PSC; leaves in `start` the level whose PSC hit, and counts hits and the table's references.
   void pass_guest(const std::uint64_t* pages, std::uint32_t n, std::uint64_t* counters) {
     const std::uint32_t levels = guest_.levels();
     const std::uint64_t* numbers = pages;
@@ -198,14 +213,18 @@ class StaticWalk {
       }
       left_[k] = left;
       if (k < guest_.leaf()) continue;
-      const std::size_t position = kNested ? schema::row_of_guest_level(k) * schema::kColumns + schema::kColumnG
-                                           : schema::kRowPt * schema::kColumns + schema::column_of_level(k);
-      counters[schema::kCounterRefs + position] += k == guest_.leaf() ? n : left;
+      counters[schema::kCounterRefs + guest_position(k)] += k == guest_.leaf() ? n : left;
     }
   }
 
+  // Where the references to the guest's (or only) table at a level are counted.
+  static std::size_t guest_position(std::uint32_t level) {
+    return kNested ? schema::row_of_guest_level(level) * schema::kColumns + schema::kColumnG
+                   : schema::kRowPt * schema::kColumns + schema::column_of_level(level);
+  }
+
   // Without any cache of the second dimension: each translation reads every level of the nested table.
-  void count_nested_rows(std::uint32_t n, std::uint64_t* counters) {
+  void count_nested_rows(std::uint64_t n, std::uint64_t* counters) {
     const auto add = [&](std::size_t row, std::uint64_t count) {
       for (std::uint32_t level = nested_.leaf(); level <= nested_.levels(); level++) {
         counters[schema::kCounterRefs + row * schema::kColumns + schema::column_of_level(level)] += count;
@@ -219,8 +238,8 @@ class StaticWalk {
   }
 
   // The frames that walks translate, walk by walk: tables from the top, then the data page. Returns their number.
-  std::uint32_t translations(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n, const TableZone& zone,
-                             std::uint64_t root) {
+  std::uint32_t translations(const std::uint64_t* pages, const ResolvedPage* resolved, std::uint32_t n,
+                             const TableZone& zone, std::uint64_t root) {
     const std::uint32_t leaf = guest_.leaf();
     const std::size_t leaf_row = schema::row_of_guest_level(leaf);
     std::uint64_t* const calls = scratch_->calls;
@@ -229,7 +248,8 @@ class StaticWalk {
     for (std::uint32_t i = 0; i < n; i++) {
       // A PSC hit at level k gives the host address of the table at level k-1; those below must be asked for.
       const std::uint32_t start = scratch_->start[i];
-      if (start > leaf + 2) [[unlikely]] out = upper_tables(pages[i], start, zone, root, out);
+      if (start > leaf + 2) [[unlikely]]
+        out = upper_tables(pages[i], start, zone, root, out);
       calls[out] = make_call(resolved[i].leaf_table, leaf_row);
       out += leaf + 1 < start;
       calls[out++] = make_call(resolved[i].frame, schema::kRowGpa);
@@ -341,7 +361,8 @@ class StaticWalk {
     return out;
   }
 
-  // How many of the first n translations are of each row. Most batches have only those of the leaf's table and the data.
+  // How many of the first n translations are of each row. Most batches have only those of the leaf's table and the
+  // data.
   void count_rows(std::uint32_t n, std::uint64_t* by_row) const {
     for (std::size_t row = 0; row < schema::kRows; row++) by_row[row] = 0;
     const std::size_t leaf_row = schema::row_of_guest_level(guest_.leaf());
@@ -386,7 +407,7 @@ class StaticWalk {
   StaticPsc guest_;
   StaticPsc nested_;
   PassArray ntlb_;
-  std::uint32_t left_[schema::kMaxTableLevels + 2] = {};
+  std::uint64_t left_[schema::kMaxTableLevels + 2] = {};
   Known known_[kKnown];
   WalkScratch<kWalks>* scratch_ = nullptr;
 };

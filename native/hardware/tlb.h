@@ -1,5 +1,5 @@
-// TLBs of the general core: arrays keyed by (tag, page size, virtual page number at that size), grouped in sides. TLBs of
-// static runs are in staticTlb.h. Semantics: src/hardware/tlb.ts.
+// TLBs of the general core: arrays keyed by (tag, page size, virtual page number at that size), grouped in sides. TLBs
+// of static runs are in passArray.h. Semantics: src/hardware/tlb.ts.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,9 @@ inline std::uint64_t key_of(std::uint64_t number, std::uint32_t size, std::uint6
 }
 
 // Pages by size: shift between 4 KiB page numbers and those of a size.
-inline constexpr unsigned size_shift(std::uint32_t size) { return 9 * size; }
+inline constexpr unsigned size_shift(std::uint32_t size) {
+  return 9 * size;
+}
 
 struct TlbPayload {
   std::uint64_t frame;  // 4 KiB frame number of the page's first byte.

@@ -112,7 +112,7 @@ Examples:
     );
 }
 
-function addWalk(program: Command): void {
+function addWalk(program: Command, signal: AbortSignal): void {
   addConfigFlags(
     program
       .command('walk')
@@ -135,7 +135,7 @@ Examples:
     )
     .action(async (address: number, file: string | undefined, flags: ConfigFlags & Output & WalkOptions) => {
       const config: ResolvedConfig = configOf(file, flags, walkDefaults(address));
-      const walk = await walkOnce(config, address, { kind: flags.kind, warm: flags.warm });
+      const walk = await walkOnce(config, address, { kind: flags.kind, warm: flags.warm, signal });
       await print(flags.json ? json(walk) : renderWalk(walk, config, styleFor(process.stdout)));
     });
 }
@@ -169,7 +169,7 @@ export function makeProgram(signal: AbortSignal): Command {
     );
   addRun(program, signal);
   addCompare(program, signal);
-  addWalk(program);
+  addWalk(program, signal);
   addSweepCommands(program, signal);
   addResultCommands(program);
   addTraceCommands(program, signal);

@@ -1,5 +1,5 @@
 /** `nestwalk sweep` and `nestwalk shard`: grids of configurations, overnight. */
-import { availableParallelism, totalmem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfigFile } from '../config/file.ts';
@@ -9,10 +9,11 @@ import { NestwalkError } from '../errors.ts';
 import { count } from '../report/format.ts';
 import { renderPlan, renderSweepStatus, renderSweepSummary } from '../report/sweep.ts';
 import { styleFor } from '../report/table.ts';
+import { machineMemoryBytes } from '../run/execute.ts';
 import { freezePlan } from '../sweep/folder.ts';
 import { readJournal } from '../sweep/journal.ts';
 import { type ChildMessage, runLocal, type SweepProgress } from '../sweep/local.ts';
-import { type Plan, planSweep } from '../sweep/plan.ts';
+import { type PassLimits, type Plan, planSweep } from '../sweep/plan.ts';
 import { sweepTable } from '../sweep/rows.ts';
 import { runShare } from '../sweep/shard.ts';
 import { scriptFile, slurmScript, submitToSlurm } from '../sweep/slurm.ts';
@@ -52,18 +53,28 @@ const workersOption = (command: Command, standard: number | 'auto'): Command =>
       standard,
     )
     .addOption(new Option('--engine <engine>', 'which engine runs').choices(['auto', 'native', 'ts']))
-    .option('--retry-failed', 'run cells again that were given up before')
     .option('--quiet', 'neither progress nor notes');
 
 const workersOf = (workers: number | 'auto'): number =>
   workers === 'auto' ? availableParallelism() : workers;
 
+/** Most bytes that passes may take here. */
+const memoryOf = ({ memory }: SweepFlags): number => memory ?? MEMORY_SHARE * machineMemoryBytes();
+
+/** What passes are fitted to. The machine that submits to Slurm says nothing of those that will run. */
+function limitsOf(flags: SweepFlags): PassLimits {
+  const { memory, engine, executor } = flags;
+  const isLocal = executor === 'local';
+  return {
+    workers: isLocal ? workersOf(flags.workers) : 1,
+    ...(isLocal || memory !== undefined ? { memoryBytes: memoryOf(flags) } : {}),
+    ...(engine ? { engine } : {}),
+  };
+}
+
 async function planOf(file: string, flags: SweepFlags): Promise<Plan> {
-  const { memory, quiet } = flags;
-  const plan = await planSweep(loadConfigFile(file), {
-    workers: flags.executor === 'local' ? workersOf(flags.workers) : 1,
-    ...(memory === undefined ? {} : { memoryBytes: memory }),
-  });
+  const { quiet } = flags;
+  const plan = await planSweep(loadConfigFile(file), limitsOf(flags));
   if (!quiet) for (const line of plan.notes) note(`note: ${line}`);
   const invalid = plan.cells.filter((cell) => cell.invalid !== undefined);
   if (!quiet && invalid.length > 0)
@@ -77,7 +88,7 @@ async function planOf(file: string, flags: SweepFlags): Promise<Plan> {
 async function dryRun(plan: Plan, flags: SweepFlags): Promise<void> {
   const { out, executor, json, sbatch, retryFailed, engine, shares } = flags;
   const workers = workersOf(flags.workers);
-  const memoryBytes = flags.memory ?? MEMORY_SHARE * totalmem();
+  const memoryBytes = memoryOf(flags);
   const results = out === undefined ? new Map() : readJournal(out).results;
   const done = plan.cells.filter(({ name }) => name !== undefined && results.has(name)).length;
   if (json) {
@@ -127,7 +138,7 @@ async function runHere(plan: Plan, sweep: string, flags: SweepFlags, signal: Abo
     await runLocal(plan, {
       sweep,
       workers: workersOf(flags.workers),
-      memoryBytes: flags.memory ?? MEMORY_SHARE * totalmem(),
+      memoryBytes: memoryOf(flags),
       ...(flags.engine ? { engine: flags.engine } : {}),
       ...(flags.retryFailed ? { retryFailed: true } : {}),
       signal,
@@ -184,6 +195,7 @@ function addSweepRun(program: Command, signal: AbortSignal): Command {
       'most memory, e.g. 16GiB (default: 70 % of the machine’s)',
       reader(parseBytes),
     )
+    .option('--retry-failed', 'run cells again that were given up before')
     .option('--json', 'the outcome as JSON');
   return workersOption(sweep, 'auto')
     .description('a grid of configurations; what was interrupted goes on by the same command')
@@ -244,7 +256,8 @@ interface ShardFlags {
   of: number;
   workers: number | 'auto';
   engine?: EngineRequest;
-  retryFailed?: boolean;
+  /** `true`: whatever failed before this share. */
+  retryFailed?: boolean | number;
   quiet?: boolean;
 }
 
@@ -270,18 +283,26 @@ function endWithSupervisor(): () => void {
 async function runShardHere(flags: ShardFlags, signal: AbortSignal): Promise<void> {
   const leave = endWithSupervisor();
   const show = showProgress(flags.quiet ?? false);
+  let begun = Date.now();
+  const { retryFailed, ...rest } = flags;
   try {
     const result = await runShare({
-      ...flags,
+      ...rest,
+      ...(retryFailed ? { retryBefore: retryFailed === true ? begun : retryFailed } : {}),
       workers: workersOf(flags.workers),
       signal,
       onEvent: (event) => {
         void tell(event);
         if (event.t === 'failed' && !flags.quiet)
           note(`note: ${count(event.cells.length)} cells failed: ${event.reason}`);
+        if (event.t === 'start') begun = Date.now();
         if (event.t === 'progress')
           show.update(
-            { done: event.done, total: undefined, accessesPerSecond: 0 },
+            {
+              done: event.done,
+              total: undefined,
+              accessesPerSecond: (1000 * event.done) / (Date.now() - begun + 1),
+            },
             `share ${flags.index} of ${flags.of}: `,
           );
       },
@@ -304,6 +325,13 @@ async function runShardHere(flags: ShardFlags, signal: AbortSignal): Promise<voi
 /** A whole number from 0. */
 const index = reader(parseCount);
 
+/** A moment, in milliseconds since 1970. */
+function timeOf(value: string): number {
+  const time = Date.parse(value);
+  if (Number.isNaN(time)) throw new InvalidArgumentError('it must be a time such as 2026-01-31T20:00Z');
+  return time;
+}
+
 function addShard(program: Command, signal: AbortSignal): void {
   const shard = program
     .command('shard')
@@ -314,7 +342,12 @@ function addShard(program: Command, signal: AbortSignal): void {
       .command('run')
       .requiredOption('--sweep <folder>', 'folder of the sweep')
       .requiredOption('--index <index>', 'which share, from 0', index)
-      .requiredOption('--of <count>', 'shares in all', index),
+      .requiredOption('--of <count>', 'shares in all', index)
+      .option(
+        '--retry-failed [time]',
+        'run cells again that were given up before, or before a time such as 2026-01-31T20:00Z',
+        reader(timeOf),
+      ),
     1,
   )
     .description('runs the passes whose number is INDEX modulo OF, without those that the journal has')

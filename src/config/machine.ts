@@ -182,15 +182,16 @@ function caches(reader: Reader, path: Path): CacheConfig[] {
   return written.map((_, index): CacheConfig => {
     const at = [...path, index];
     const name = reader.read([...at, 'name'], CacheSchema.shape.name) ?? '';
-    const other = names.get(name);
-    if (name === 'memory')
+    // Results have columns by these names, and SQL does not tell capitals from small letters.
+    const other = names.get(name.toLowerCase());
+    if (name.toLowerCase() === 'memory')
       reader.report([...at, 'name'], '"memory" is what comes after the last cache; give another name');
     else if (other !== undefined)
       reader.report(
         [...at, 'name'],
-        `"${name}" is the name of caches[${other}] already; names must be distinct`,
+        `"${name}" is the name of caches[${other}] already; names must differ in more than capitals`,
       );
-    if (name !== '') names.set(name, index);
+    if (name !== '') names.set(name.toLowerCase(), index);
     return { name, ...cacheGeometry(reader, at), latency: latencyOf(reader, at) };
   });
 }

@@ -6,8 +6,8 @@
  */
 import { z } from 'zod';
 import { MAX_CACHES, MAX_TABLE_LEVELS, MIN_TABLE_LEVELS, PAGE_SIZES, REPLACEMENTS } from '../schema.ts';
-import { TRACE_FORMATS } from './traceFormat.ts';
 import { didYouMean, nearest } from './suggest.ts';
+import { TRACE_FORMATS } from './traceFormat.ts';
 import { parseAddress, parseBytes, parseCount, parsePageSize, parseSeed, show } from './units.ts';
 
 /** Most entries of one TLB array or walk cache: beyond any machine, and small enough to simulate. */

@@ -113,11 +113,20 @@ class NativeMachine implements SimulatedHardware {
   constructor(addon: NativeAddon, setup: HardwareSetup) {
     this.tier = nativeTier(addon);
     try {
-      this.hardware = new addon.Hardware(this.tier, setup.machine, new Uint32Array(setup.memory), setup.workload);
+      this.hardware = new addon.Hardware(
+        this.tier,
+        setup.machine,
+        new Uint32Array(setup.memory),
+        setup.workload,
+      );
     } catch (cause) {
-      throw new NestwalkError('engine.failed', `The native engine could not make the machine: ${(cause as Error).message}.`, {
-        cause,
-      });
+      throw new NestwalkError(
+        'engine.failed',
+        `The native engine could not make the machine: ${(cause as Error).message}.`,
+        {
+          cause,
+        },
+      );
     }
   }
 
@@ -208,7 +217,13 @@ export function createStack(
   if (choice.engine === 'native') {
     const shapes = Float64Array.from(cells.flatMap(({ entries, ways }) => [entries, ways]));
     const native = (hardware: SimulatedHardware): NativeHardware => (hardware as NativeMachine).hardware;
-    const stack = new choice.addon.Stack(nativeTier(choice.addon), machine, native(front), shapes, walkers.map(native));
+    const stack = new choice.addon.Stack(
+      nativeTier(choice.addon),
+      machine,
+      native(front),
+      shapes,
+      walkers.map(native),
+    );
     return { finish: () => stack.finish(), misses: () => stack.misses() };
   }
   const core = (hardware: SimulatedHardware): Core => (hardware as TypeScriptHardware).core;

@@ -25,7 +25,10 @@ export interface NumberBounds {
 function writeSide(block: Float64Array, at: number, arrays: readonly TlbArrayConfig[]): void {
   arrays.forEach((array, i) => {
     const mask = array.sizes.reduce((bits, size) => bits | (1 << PAGE_SIZES.indexOf(size)), 0);
-    block.set([array.entries, array.ways, mask, REPLACEMENTS.indexOf(array.replacement)], at + i * ARRAY_SLOTS);
+    block.set(
+      [array.entries, array.ways, mask, REPLACEMENTS.indexOf(array.replacement)],
+      at + i * ARRAY_SLOTS,
+    );
   });
 }
 
@@ -73,7 +76,10 @@ export function machineBlock(config: ResolvedConfig, bounds: NumberBounds, isSta
   set('pwcHolds', machine.pwc ? PWC_HOLDS.indexOf(machine.pwc.holds) : 0);
   set('cacheCount', machine.caches.length);
   machine.caches.forEach((cache, i) => {
-    block.set([cache.size / (cache.ways * cache.line), cache.ways, cache.line], MACHINE.caches + i * CACHE_SLOTS);
+    block.set(
+      [cache.size / (cache.ways * cache.line), cache.ways, cache.line],
+      MACHINE.caches + i * CACHE_SLOTS,
+    );
   });
   set('pageBound', bounds.pageBound);
   set('guestFrameBound', bounds.guestFrameBound);
@@ -103,7 +109,13 @@ export function contextBlock(context: ContextNumbers): Float64Array {
   block[CONTEXT.nestedRoot] = context.nestedRoot;
   block[CONTEXT.tag] = context.tag;
   block[CONTEXT.vm] = context.vm;
-  block.set([context.guestZone.base, context.guestZone.frames, context.guestZone.word], CONTEXT.guestZoneBase);
-  block.set([context.nestedZone.base, context.nestedZone.frames, context.nestedZone.word], CONTEXT.nestedZoneBase);
+  block.set(
+    [context.guestZone.base, context.guestZone.frames, context.guestZone.word],
+    CONTEXT.guestZoneBase,
+  );
+  block.set(
+    [context.nestedZone.base, context.nestedZone.frames, context.nestedZone.word],
+    CONTEXT.nestedZoneBase,
+  );
   return block;
 }

@@ -435,7 +435,18 @@ export class AccessGenerator {
         this.#draw(index, stream, purpose, 4 * k);
       } else {
         const high = (index / TWO_32) | 0;
-        philoxPair(index | 0, high, next | 0, (next / TWO_32) | 0, stream, purpose, seedLow, seedHigh, drawn, 4 * k);
+        philoxPair(
+          index | 0,
+          high,
+          next | 0,
+          (next / TWO_32) | 0,
+          stream,
+          purpose,
+          seedLow,
+          seedHigh,
+          drawn,
+          4 * k,
+        );
         k++;
       }
     }

@@ -16,7 +16,7 @@ import {
   RUN_STATUS,
 } from '../schema.ts';
 import { AccessGenerator, type WorkloadBlock } from './access.ts';
-import { NestedDimension, offsetIn, Physical, Radix, WALK, WalkState, type Probe } from './dimension.ts';
+import { NestedDimension, offsetIn, Physical, type Probe, Radix, WALK, WalkState } from './dimension.ts';
 import { NestedTlb } from './nestedTlb.ts';
 import { ReuseDistances, UniqueEntries } from './observers.ts';
 import { Psc } from './psc.ts';
@@ -25,7 +25,7 @@ import { Pwc } from './pwc.ts';
 import { TLB_FLAGS, TlbSide } from './tlb.ts';
 
 /** Accesses generated at a time. */
-const BATCH = 1024;
+const BATCH = 512;
 // Names of this module's own: they are constants to the JavaScript engine, and what is imported is looked up.
 const {
   accesses: ACCESSES,
@@ -85,6 +85,7 @@ export class Core {
   private readonly stlbSlots = new Int32Array(BATCH);
   private readonly missedPages = new Float64Array(BATCH);
   private readonly missedWords = new Uint16Array(BATCH);
+  private readonly frames = new Float64Array(BATCH);
   private readonly numbers = new Float64Array(3);
   /** Result of the walk under way: frame of the page at its size, flags, size, and the frame of the access itself. */
   private walkFrame = 0;
@@ -103,13 +104,27 @@ export class Core {
     this.l1i = l1iCount > 0 ? TlbSide.fromBlock(block, MACHINE.l1i, l1iCount, l1dCount, ...seeds) : undefined;
     this.stlb = TlbSide.fromBlock(block, MACHINE.stlb, at('stlbCount'), l1dCount + l1iCount, ...seeds);
     const pwc = at('pwcEntries') > 0 ? new Pwc(at('pwcEntries'), at('pwcWays'), at('pwcHolds')) : undefined;
-    this.state = new WalkState(new Uint32Array(memory), this.counters, new PteCaches(block), pwc);
+    this.state = new WalkState(
+      new Uint32Array(memory),
+      this.counters,
+      new PteCaches(block),
+      pwc,
+      at('unique') === 1 || at('staticRun') === 0,
+    );
     const psc = new Psc(block, MACHINE.psc, at('guestLevels'));
     if (at('nested') === 1) {
       const nestedPsc = new Psc(block, MACHINE.nestedPsc, at('nestedLevels'));
-      const nestedTable = new Radix(at('nestedLevels'), 'nested', nestedPsc, new Physical(), this.state, at('nestedAD') === 1);
+      const nestedTable = new Radix(
+        at('nestedLevels'),
+        'nested',
+        nestedPsc,
+        new Physical(),
+        this.state,
+        at('nestedAD') === 1,
+      );
       const tablesOnly = NTLB_HOLDS[at('ntlbHolds')] === 'tables';
-      const ntlb = at('ntlbEntries') > 0 ? new NestedTlb(at('ntlbEntries'), at('ntlbWays'), tablesOnly) : undefined;
+      const ntlb =
+        at('ntlbEntries') > 0 ? new NestedTlb(at('ntlbEntries'), at('ntlbWays'), tablesOnly) : undefined;
       this.nested = new NestedDimension(nestedTable, ntlb, this.state);
       this.table = new Radix(at('guestLevels'), 'guest', psc, this.nested, this.state, true);
     } else {
@@ -185,7 +200,13 @@ export class Core {
   }
 
   /** {@link runRecorded} in passes. A batch in which a walk breaks the promise ends the stream and counts nothing but the walks. */
-  private runPasses(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
+  private runPasses(
+    pages: Float64Array,
+    words: Uint16Array,
+    first: number,
+    count: number,
+    index: number,
+  ): number {
     for (let done = 0; done < count; done += BATCH) {
       const batch = Math.min(BATCH, count - done);
       const missed = this.passL1(pages, words, first + done, batch);
@@ -227,6 +248,8 @@ export class Core {
     const l1 = this.l1d.ofSize[size];
     const stlb = this.stlb.ofSize[size];
     stlb?.pass(missedPages, 0, missed, size, this.tag, stlbSlots);
+    this.table.readAhead(missedPages, missed, this.frames);
+    this.nested?.table.readAhead(this.frames, missed, this.frames);
     let walks = 0;
     for (let i = 0; i < missed; i++) {
       const slot = stlbSlots[i]!;
@@ -366,7 +389,7 @@ export class Core {
     }
     if (this.dataThroughCaches) {
       const hpa = this.dataFrame * 4096 + (word & OFFSET_MASK);
-      counters[DATA_HITS + this.state.caches.access(hpa)]!++;
+      counters[DATA_HITS + this.state.caches.access(hpa / 8)]!++;
     }
     this.reuse?.record(page, tag);
     return DONE;

@@ -19,7 +19,7 @@ import {
   rowOfGuestLevel,
 } from '../schema.ts';
 import type { NestedTlb } from './nestedTlb.ts';
-import { type Psc, type PscLevel, PSC_FLAGS } from './psc.ts';
+import { PSC_FLAGS, type Psc, type PscLevel } from './psc.ts';
 import type { PteCaches } from './pteCaches.ts';
 import type { Pwc } from './pwc.ts';
 import { TLB_FLAGS } from './tlb.ts';
@@ -76,7 +76,13 @@ export interface Probe {
   structure(event: StructureEvent): void;
 }
 
-const { present: PRESENT, writable: IS_WRITABLE, accessed: ACCESSED, dirty: IS_DIRTY, pageSize: PAGE_SIZE } = ENTRY;
+const {
+  present: PRESENT,
+  writable: IS_WRITABLE,
+  accessed: ACCESSED,
+  dirty: IS_DIRTY,
+  pageSize: PAGE_SIZE,
+} = ENTRY;
 
 /** Most references of one walk: 35 at 5×5 levels, and as many translations again for stale writable bits. */
 const LOG_SLOTS = 128;
@@ -110,7 +116,17 @@ export class WalkState {
   /** Whether the walk under way has set an A or D bit. */
   changed = false;
 
-  constructor(memory: Uint32Array, counters: Float64Array, caches: PteCaches, pwc: Pwc | undefined) {
+  /** Whether there is a log: where no walk can fault and nothing observes them, nobody reads it. */
+  private readonly logs: boolean;
+
+  constructor(
+    memory: Uint32Array,
+    counters: Float64Array,
+    caches: PteCaches,
+    pwc: Pwc | undefined,
+    logs: boolean,
+  ) {
+    this.logs = logs;
     this.memory = memory;
     this.counters = counters;
     this.caches = caches;
@@ -118,12 +134,12 @@ export class WalkState {
   }
 
   /**
-   * Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it. `word` is its HPA / 8.
-   * Returns the level of the PTE caches that served it, or -1 for the page-walk cache.
+   * Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it, which holds entries
+   * that point at tables. `word` is its HPA / 8. Returns the level of the PTE caches that served it, or -1 for the PWC.
    */
-  reference(position: number, word: number, low: number, level: number, nested: boolean): number {
+  reference(position: number, word: number, isPointer: boolean, nested: boolean): number {
     const { counters, pwc } = this;
-    if (pwc !== undefined && (low & PRESENT) !== 0 && !isLeaf(low, level) && (!nested || pwc.holdsNested)) {
+    if (pwc !== undefined && isPointer && (!nested || pwc.holdsNested)) {
       if (pwc.probe(word)) {
         counters[PWC_HITS + position]!++;
         return -1;
@@ -131,9 +147,11 @@ export class WalkState {
       counters[PWC_MISSES + position]!++;
     }
     counters[REFS + position]!++;
-    this.logPositions[this.logLength] = position;
-    this.logWords[this.logLength++] = word;
-    const servedBy = this.caches.access(word * 8);
+    if (this.logs) {
+      this.logPositions[this.logLength] = position;
+      this.logWords[this.logLength++] = word;
+    }
+    const servedBy = this.caches.access(word);
     counters[(nested ? NESTED_REF_HITS : REF_HITS) + servedBy]!++;
     return servedBy;
   }
@@ -200,6 +218,7 @@ export class Physical implements Below {
 /** Which entries a radix dimension belongs to, and how its references are counted. */
 export type RadixRole = 'only' | 'guest' | 'nested';
 
+const REMEMBERED = 4096;
 /** Stands for a host address that is to be found. */
 const UNKNOWN = -1;
 
@@ -217,6 +236,8 @@ export class Radix implements Translation {
   /** Of its references' positions in the matrix: of level 0 in row 0, and how far apart the levels are. */
   private readonly origin: number;
   private readonly stride: number;
+  private readonly directories = new Float64Array(REMEMBERED).fill(-1);
+  private readonly leafTables = new Int32Array(REMEMBERED);
   root = 0;
   owner = 0;
   zone: TableZone = { base: 0, frames: 0, word: 0 };
@@ -243,12 +264,13 @@ export class Radix implements Translation {
   translate(page: number, write: boolean, row: number): number {
     // What lies beyond the address space has no index in the table: it is never taken for another page.
     if (page >= this.pages) return CORRUPT_TABLE;
-    const { state, psc, below, owner, sets } = this;
+    const { state, psc, below, owner, sets, levels, stride } = this;
     const { memory, probe } = state;
     const { base, frames, word } = this.zone;
+    const firstCell = this.origin + row * COLUMN_COUNT;
     const nested = this.role === 'nested';
     const physical = this.role !== 'guest';
-    let level = this.levels;
+    let level = levels;
     let table = this.root;
     let host = UNKNOWN;
     let pathWritable = true;
@@ -263,7 +285,12 @@ export class Radix implements Translation {
       if (slot < 0) continue;
       entries.cache.promote(slot);
       state.counters[(nested ? NESTED_PSC_HITS : PSC_HITS) + entries.level - 2]!++;
-      probe?.structure({ structure: nested ? 'nestedPsc' : 'psc', hit: true, row: nested ? row : ROW_PT, level: entries.level });
+      probe?.structure({
+        structure: nested ? 'nestedPsc' : 'psc',
+        hit: true,
+        row: nested ? row : ROW_PT,
+        level: entries.level,
+      });
       level = entries.level - 1;
       table = entries.tables[slot]!;
       host = entries.hosts[slot]!;
@@ -291,11 +318,16 @@ export class Radix implements Translation {
           host = below.frame;
           hostWritable = below.writable;
         }
-        if (level < this.levels) {
+        if (level < levels) {
           const flags = (pathWritable ? PATH_WRITABLE : 0) | (physical || hostWritable ? HOST_WRITABLE : 0);
           psc.fill(level + 1, page, owner, table, host, flags);
         }
-      } else if (!physical && !hostWritable && !below.tableReadsAreWrites && this.willSet(low, level, pathWritable, write)) {
+      } else if (
+        !physical &&
+        !hostWritable &&
+        !below.tableReadsAreWrites &&
+        this.willSet(low, level, pathWritable, write)
+      ) {
         const status = below.translate(table, true, rowOfGuestLevel(level));
         if (status !== DONE) return status;
         host = below.frame;
@@ -304,11 +336,19 @@ export class Radix implements Translation {
       }
 
       const high = memory[at + 1]!;
-      const cell = this.origin + row * COLUMN_COUNT - this.stride * level;
-      const servedBy = state.reference(cell, host * ENTRIES + index, low, level, nested);
+      const leaf = isLeaf(low, level);
+      const cell = firstCell - stride * level;
+      const servedBy = state.reference(cell, host * ENTRIES + index, !leaf && (low & PRESENT) !== 0, nested);
       if (probe !== undefined) {
         const place = { row: Math.floor(cell / COLUMN_COUNT), column: cell % COLUMN_COUNT, level, index };
-        probe.step({ ...place, tableFrame: table, hostFrame: host, valueLow: low, valueHigh: high, servedBy });
+        probe.step({
+          ...place,
+          tableFrame: table,
+          hostFrame: host,
+          valueLow: low,
+          valueHigh: high,
+          servedBy,
+        });
       }
       if ((low & PRESENT) === 0) return this.fault(page, write, row);
       if ((~low & sets & ACCESSED) !== 0) {
@@ -317,7 +357,7 @@ export class Radix implements Translation {
         state.changed = true;
       }
       if ((low & IS_WRITABLE) === 0) pathWritable = false;
-      if (isLeaf(low, level)) {
+      if (leaf) {
         if (level > 3) return CORRUPT_TABLE;
         if (write && !pathWritable) return this.fault(page, write, row);
         if (write && (~low & sets & IS_DIRTY) !== 0) {
@@ -336,6 +376,40 @@ export class Radix implements Translation {
       host = UNKNOWN;
       level--;
     }
+  }
+
+  /**
+   * Reads the entries that walks for so many pages will end at, so that they are near: these reads do not wait for one
+   * another, as those of the walks do. Leaves the frames that they lead to in `frames`. Counts and changes nothing.
+   */
+  readAhead(pages: Float64Array, count: number, frames: Float64Array): void {
+    const { memory } = this.state;
+    const { directories, leafTables } = this;
+    for (let i = 0; i < count; i++) {
+      const page = pages[i]!;
+      const directory = Math.floor(page / 512);
+      const place = directory & (REMEMBERED - 1);
+      if (directories[place] !== directory) this.remember(page, directory, place);
+      const at = 2 * (leafTables[place]! + (page & 511));
+      frames[i] = (memory[at + 1]! & 0xfffff) * 2 ** 20 + (memory[at]! >>> 12);
+    }
+  }
+
+  private remember(page: number, directory: number, place: number): void {
+    const { memory } = this.state;
+    const { base, frames, word } = this.zone;
+    let table = this.root;
+    let start = word;
+    for (let level = this.levels; level > 0; level--) {
+      const position = table - base;
+      if (position < 0 || position >= frames) break;
+      start = word + position * ENTRIES;
+      const at = 2 * (start + indexAt(page, level));
+      if (level === 1 || (memory[at]! & (PRESENT | PAGE_SIZE)) !== PRESENT) break;
+      table = frameOf(memory[at]!, memory[at + 1]!);
+    }
+    this.directories[place] = directory;
+    this.leafTables[place] = start;
   }
 
   /** Whether the walk will set A or D in an entry, if it may. Looks without a reference, as the hardware's write does. */
@@ -382,7 +456,8 @@ export class NestedDimension implements Below {
     if (slot >= 0) {
       const flags = ntlb.flags[slot]!;
       const size = ntlb.hitSize;
-      const enough = !write || ((flags & WRITABLE) !== 0 && (!this.tableReadsAreWrites || (flags & DIRTY) !== 0));
+      const enough =
+        !write || ((flags & WRITABLE) !== 0 && (!this.tableReadsAreWrites || (flags & DIRTY) !== 0));
       if (enough) {
         ntlb.cache.promote(slot);
         counters[NTLB_HITS + row]!++;

@@ -2,7 +2,7 @@
  * The nested TLB: GPA to HPA, used inside 2-D walks (Bhargava et al., ASPLOS 2008; Intel's guest-physical mappings,
  * SDM vol. 3C 28.3). Key (vm, page size, GPA page number at that size); always LRU.
  */
-import { ENTRIES_PER_TABLE, PAGE_SIZES, REPLACEMENTS } from '../schema.ts';
+import { ENTRIES_PER_TABLE, PAGE_SIZES } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 import { keyOf } from './tlb.ts';
 
@@ -23,7 +23,7 @@ export class NestedTlb {
   private filledSizes = 0;
 
   constructor(entries: number, ways: number, tablesOnly: boolean) {
-    this.cache = new SetAssoc({ sets: entries / ways, ways, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 });
+    this.cache = SetAssoc.lru(entries / ways, ways);
     this.frames = new Array<number>(entries).fill(0);
     this.flags = new Uint8Array(entries);
     this.tablesOnly = tablesOnly;

@@ -3,7 +3,7 @@
  * PSC[k] holds non-leaf entries read at level k, keyed by the address bits above that level's index, so that a walk
  * may start at level k-1. The same class serves linear, combined and nested (guest-physical) mappings.
  */
-import { ENTRIES_PER_TABLE, MAX_TABLE_LEVELS, REPLACEMENTS } from '../schema.ts';
+import { ENTRIES_PER_TABLE, MAX_TABLE_LEVELS } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 
 /** Payload flags. */
@@ -28,7 +28,7 @@ export class PscLevel {
   constructor(level: number, entries: number, ways: number) {
     this.level = level;
     this.scale = ENTRIES_PER_TABLE ** (1 - level);
-    this.cache = new SetAssoc({ sets: entries / ways, ways, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 });
+    this.cache = SetAssoc.lru(entries / ways, ways);
     this.tables = new Array<number>(entries).fill(0);
     this.hosts = new Array<number>(entries).fill(0);
     this.flags = new Uint8Array(entries);
@@ -72,7 +72,9 @@ export class Psc {
       if (entries > 0) present.push(new PscLevel(k, entries, ways));
     }
     this.present = present;
-    this.ofLevel = Array.from({ length: MAX_TABLE_LEVELS + 1 }, (_, k) => present.find(({ level }) => level === k));
+    this.ofLevel = Array.from({ length: MAX_TABLE_LEVELS + 1 }, (_, k) =>
+      present.find(({ level }) => level === k),
+    );
   }
 
   /** Fills level k, where it has a cache, with what leads to the page's next table. */

@@ -2,7 +2,7 @@
  * The page-walk cache, AMD's manner (Barr et al., ISCA 2010, unified page table cache): single non-leaf entries by
  * the entry's host physical address. Presence only; the value is always memory's. A hit saves the reference, not the step.
  */
-import { PWC_HOLDS, REPLACEMENTS } from '../schema.ts';
+import { PWC_HOLDS } from '../schema.ts';
 import { SetAssoc } from './setAssoc.ts';
 
 /** Page-walk cache; always LRU. */
@@ -12,7 +12,7 @@ export class Pwc {
   readonly holdsNested: boolean;
 
   constructor(entries: number, ways: number, holds: number) {
-    this.cache = new SetAssoc({ sets: entries / ways, ways, policy: REPLACEMENTS.indexOf('lru'), arrayId: 0, seedLow: 0, seedHigh: 0 });
+    this.cache = SetAssoc.lru(entries / ways, ways);
     this.holdsNested = PWC_HOLDS[holds] !== '1d';
   }
 

@@ -108,7 +108,14 @@ export class WayState {
   readonly seedLow: number;
   readonly seedHigh: number;
 
-  constructor(policy: number, sets: number, ways: number, arrayId: number, seedLow: number, seedHigh: number) {
+  constructor(
+    policy: number,
+    sets: number,
+    ways: number,
+    arrayId: number,
+    seedLow: number,
+    seedHigh: number,
+  ) {
     this.policy = policy;
     this.ways = ways;
     this.values = new Uint8Array(policy === PLRU || policy === NRU || policy === SRRIP ? sets * ways : 0);

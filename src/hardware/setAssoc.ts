@@ -2,8 +2,10 @@
  * A set-associative array of keys with an owner (a tag or a vm) each. Users keep their payloads in arrays of their
  * own, indexed by slot. Set = number mod sets, a power of two except in PTE caches.
  */
+import { REPLACEMENTS } from '../schema.ts';
 import { ContentOrder, isOrdered, WayState } from './replacement.ts';
 
+const LRU = REPLACEMENTS.indexOf('lru');
 /** Key of an invalid slot. */
 const INVALID = -1;
 /** Stands for no slot. */
@@ -62,6 +64,21 @@ class KeyIndex {
   }
 }
 
+/** The slot, from `first` on, that holds (key, owner), or -1. */
+export function scan(
+  keys: Float64Array,
+  owners: Float64Array,
+  first: number,
+  ways: number,
+  key: number,
+  owner: number,
+): number {
+  for (let slot = first; slot < first + ways; slot++) {
+    if (keys[slot] === key && owners[slot] === owner) return slot;
+  }
+  return NONE;
+}
+
 /** Set-associative array; slot = `set · ways + way`, -1 where there is none. */
 export class SetAssoc {
   readonly sets: number;
@@ -71,7 +88,8 @@ export class SetAssoc {
   /** lru, fifo: the order of each set's contents; other policies: state by way. */
   readonly order: ContentOrder | undefined;
   readonly wayState: WayState | undefined;
-  /** Of a wide array. */
+  /** Whether sets are looked through; else there is an index. */
+  readonly isScanned: boolean;
   private readonly index: KeyIndex | undefined;
   private readonly mask: number;
 
@@ -82,8 +100,16 @@ export class SetAssoc {
     this.keys = new Float64Array(sets * ways).fill(INVALID);
     this.owners = new Float64Array(sets * ways);
     this.order = isOrdered(policy) ? new ContentOrder(policy, sets, ways) : undefined;
-    this.wayState = isOrdered(policy) ? undefined : new WayState(policy, sets, ways, arrayId, seedLow, seedHigh);
-    this.index = ways > MAX_SCANNED_WAYS ? new KeyIndex(sets * ways) : undefined;
+    this.wayState = isOrdered(policy)
+      ? undefined
+      : new WayState(policy, sets, ways, arrayId, seedLow, seedHigh);
+    this.isScanned = ways <= MAX_SCANNED_WAYS;
+    this.index = this.isScanned ? undefined : new KeyIndex(sets * ways);
+  }
+
+  /** An array that replaces the least recent, as all but TLBs do. */
+  static lru(sets: number, ways: number): SetAssoc {
+    return new SetAssoc({ sets, ways, policy: LRU, arrayId: 0, seedLow: 0, seedHigh: 0 });
   }
 
   /**
@@ -103,12 +129,7 @@ export class SetAssoc {
       while (slot !== NONE && (keys[slot] !== key || owners[slot] !== owner)) slot = index.next[slot]!;
       return slot;
     }
-    const first = set * this.ways;
-    const end = first + this.ways;
-    for (let slot = first; slot < end; slot++) {
-      if (keys[slot] === key && owners[slot] === owner) return slot;
-    }
-    return NONE;
+    return scan(keys, owners, set * this.ways, this.ways, key, owner);
   }
 
   /** A hit: tells the replacement policy. */

@@ -27,7 +27,8 @@ function structures(core: Core): [SetAssoc, Payloads][] {
     for (const array of side?.arrays ?? []) list.push([array.cache, [array.frames, array.flags]]);
   }
   for (const psc of [core.table.psc, core.nested?.table.psc]) {
-    for (const level of psc?.present ?? []) list.push([level.cache, [level.tables, level.hosts, level.flags]]);
+    for (const level of psc?.present ?? [])
+      list.push([level.cache, [level.tables, level.hosts, level.flags]]);
   }
   const ntlb = core.nested?.ntlb;
   if (ntlb) list.push([ntlb.cache, [ntlb.frames, ntlb.flags]]);
@@ -79,7 +80,13 @@ function saveListed(cache: SetAssoc, payloads: Payloads, slots: readonly number[
   for (const slot of slots) saveSlot(cache, payloads, slot, out);
 }
 
-function saveByWay(cache: SetAssoc, payloads: Payloads, { values, tree }: WayState, set: number, out: number[]): void {
+function saveByWay(
+  cache: SetAssoc,
+  payloads: Payloads,
+  { values, tree }: WayState,
+  set: number,
+  out: number[],
+): void {
   const first = set * cache.ways;
   for (let slot = first; slot < first + cache.ways; slot++) {
     const valid = cache.valid(slot);
@@ -150,7 +157,8 @@ function loadPayload(payloads: Payloads, slot: number, { payload }: Saved): void
 function loadOrdered(cache: SetAssoc, payloads: Payloads, set: number, reader: Reader): void {
   const saved = Array.from({ length: reader.next() }, () => readSlot(payloads, reader));
   // Oldest first, so that the order of the fills is the order of the contents.
-  for (const entry of saved.reverse()) loadPayload(payloads, cache.fill(set, entry.key, entry.owner, 0), entry);
+  for (const entry of saved.reverse())
+    loadPayload(payloads, cache.fill(set, entry.key, entry.owner, 0), entry);
 }
 
 function loadSlot(cache: SetAssoc, payloads: Payloads, slot: number, reader: Reader): void {
@@ -159,7 +167,13 @@ function loadSlot(cache: SetAssoc, payloads: Payloads, slot: number, reader: Rea
   loadPayload(payloads, slot, entry);
 }
 
-function loadByWay(cache: SetAssoc, payloads: Payloads, { values, tree }: WayState, set: number, reader: Reader): void {
+function loadByWay(
+  cache: SetAssoc,
+  payloads: Payloads,
+  { values, tree }: WayState,
+  set: number,
+  reader: Reader,
+): void {
   const first = set * cache.ways;
   if (tree && reader.next() !== BY_WAY) {
     for (let slot = first; slot < first + cache.ways; slot++) loadSlot(cache, payloads, slot, reader);
@@ -186,5 +200,6 @@ export function loadState(core: Core, state: Float64Array): void {
       else loadByWay(cache, payloads, cache.wayState!, set, reader);
     }
   }
-  if (!reader.finished) throw new RangeError('a saved state is longer than this machine: it is of another one');
+  if (!reader.finished)
+    throw new RangeError('a saved state is longer than this machine: it is of another one');
 }

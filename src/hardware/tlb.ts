@@ -3,7 +3,7 @@
  * instruction, second level). A side has at most one array for each page size.
  */
 import { ARRAY_SLOTS, ENTRIES_PER_TABLE, PAGE_SIZES } from '../schema.ts';
-import { SetAssoc } from './setAssoc.ts';
+import { SetAssoc, scan } from './setAssoc.ts';
 
 /** Payload flags. */
 export const TLB_FLAGS = {
@@ -24,7 +24,15 @@ export class TlbArray {
   readonly frames: Float64Array;
   readonly flags: Uint8Array;
 
-  constructor(entries: number, ways: number, sizesMask: number, policy: number, arrayId: number, seedLow: number, seedHigh: number) {
+  constructor(
+    entries: number,
+    ways: number,
+    sizesMask: number,
+    policy: number,
+    arrayId: number,
+    seedLow: number,
+    seedHigh: number,
+  ) {
     this.cache = new SetAssoc({ sets: entries / ways, ways, policy, arrayId, seedLow, seedHigh });
     this.sizes = PAGE_SIZES.map((_, size) => size).filter((size) => (sizesMask >> size) & 1);
     this.frames = new Float64Array(entries);
@@ -40,14 +48,23 @@ export class TlbArray {
    * Looks pages up in order, each as {@link find}, promotes what hits and fills what does not, keys alone: payloads are
    * the caller's. `slots` gets the slot of each page, as its complement where it was filled. For ordered policies.
    */
-  pass(pages: Float64Array, first: number, count: number, size: number, tag: number, slots: Int32Array): void {
+  pass(
+    pages: Float64Array,
+    first: number,
+    count: number,
+    size: number,
+    tag: number,
+    slots: Int32Array,
+  ): void {
     const { cache } = this;
+    // Held here, the arrays stay in registers over the whole batch.
+    const { keys, owners, ways, isScanned } = cache;
     const scale = ENTRIES_PER_TABLE ** -size;
     for (let i = 0; i < count; i++) {
       const number = Math.floor(pages[first + i]! * scale);
       const set = cache.setOf(number);
       const key = keyOf(number, size);
-      const slot = cache.find(set, key, tag);
+      const slot = isScanned ? scan(keys, owners, set * ways, ways, key, tag) : cache.find(set, key, tag);
       if (slot >= 0) {
         cache.promote(slot);
         slots[i] = slot;
@@ -99,7 +116,14 @@ export class TlbSide {
   }
 
   /** Reads `count` arrays from a machine block; array ids count on from `firstId`. */
-  static fromBlock(block: Int32Array, at: number, count: number, firstId: number, seedLow: number, seedHigh: number): TlbSide {
+  static fromBlock(
+    block: Int32Array,
+    at: number,
+    count: number,
+    firstId: number,
+    seedLow: number,
+    seedHigh: number,
+  ): TlbSide {
     const arrays: TlbArray[] = [];
     for (let i = 0; i < count; i++) {
       const [entries, ways, mask, policy] = block.subarray(at + i * ARRAY_SLOTS, at + (i + 1) * ARRAY_SLOTS);

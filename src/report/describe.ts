@@ -32,13 +32,14 @@ export function describePattern(component: ComponentConfig): string {
 
 /** Workload, its memory and length: `uniform over 4 GiB, 1,000,000 accesses, seed 1`. */
 export function describeWorkload(config: ResolvedConfig): string {
-  const length = config.accesses === undefined ? 'to its end' : `${count(config.accesses)} accesses`;
   if (isTrace(config.workload)) {
+    // A trace may end before.
+    const length = config.accesses === undefined ? 'to its end' : `at most ${count(config.accesses)} accesses`;
     const { trace, format, fetches } = config.workload;
     return `trace ${path.basename(trace)} (${format}${fetches ? '' : ', without fetches'}), ${length}`;
   }
   const memory = config.regions.reduce((sum, region) => sum + region.bytes, 0);
-  return `${describePattern(config.workload)} over ${bytes(memory)}, ${length}, seed ${config.seed}`;
+  return `${describePattern(config.workload)} over ${bytes(memory)}, ${count(config.accesses!)} accesses, seed ${config.seed}`;
 }
 
 /** The machine's preset, or what it is without one. */

@@ -30,6 +30,8 @@ export interface StoreTable {
 export const CELLS_TABLE = 'cells';
 /** Name of the table that says what each column holds. */
 const COLUMNS_TABLE = 'columns';
+/** DuckDB's name for a database that is no file. */
+const IN_MEMORY = ':memory:';
 /** Rows that DuckDB takes at a time. */
 const CHUNK_ROWS = 2048;
 
@@ -73,6 +75,11 @@ async function fillTable(
   appender.closeSync();
 }
 
+const firstLine = ({ message }: Error): string => message.split('\n')[0]!;
+
+const storeFailed = (cause: Error): NestwalkError =>
+  new NestwalkError('store.failed', `DuckDB does not take the results: ${firstLine(cause)}`, { cause });
+
 const dictionary = ({ columns }: StoreTable): StoreTable => ({
   columns: ['name', 'type', 'meaning'].map((name) => ({ name, type: 'VARCHAR' as const, meaning: '' })),
   rows: columns.map(({ name, type, meaning }) => [name, type, meaning]),
@@ -86,12 +93,18 @@ async function withStore<T>(
 ): Promise<T> {
   const duck = await loadDuck();
   // One thread: the order of rows is then that of the table wherever a query does not ask for another.
-  const instance = await duck.DuckDBInstance.create(file, { threads: '1' });
+  const instance = await duck.DuckDBInstance.create(file, { threads: '1' }).catch((cause: Error) => {
+    throw file === IN_MEMORY ? storeFailed(cause) : cause;
+  });
   try {
     const connection = await instance.connect();
     try {
-      await fillTable(duck, connection, CELLS_TABLE, table);
-      await fillTable(duck, connection, COLUMNS_TABLE, dictionary(table));
+      try {
+        await fillTable(duck, connection, CELLS_TABLE, table);
+        await fillTable(duck, connection, COLUMNS_TABLE, dictionary(table));
+      } catch (cause) {
+        throw storeFailed(cause as Error);
+      }
       return await use(connection);
     } finally {
       connection.closeSync();
@@ -103,7 +116,7 @@ async function withStore<T>(
 
 /**
  * Writes a database file with the tables `cells` and `columns`; one that is there is replaced whole.
- * @throws {NestwalkError} `store.missing`; `sweep.folder` when the file cannot be written
+ * @throws {NestwalkError} `store.missing`; `store.failed`; `sweep.folder` when the file cannot be written
  */
 export async function writeStore(file: string, table: StoreTable): Promise<void> {
   const partial = `${file}.${process.pid}.partial`;
@@ -114,7 +127,7 @@ export async function writeStore(file: string, table: StoreTable): Promise<void>
     });
     renameSync(partial, file);
   } catch (cause) {
-    throw cause instanceof NestwalkError ? cause : unwritten(file, cause as Error);
+    throw cause instanceof NestwalkError ? cause : unwritten('sweep.folder', file, cause as Error);
   } finally {
     for (const left of [partial, `${partial}.wal`]) if (existsSync(left)) rmSync(left, { force: true });
   }
@@ -122,19 +135,19 @@ export async function writeStore(file: string, table: StoreTable): Promise<void>
 
 /**
  * Writes a Parquet file (zstd).
- * @throws {NestwalkError} `store.missing`; `sweep.folder` when the file cannot be written
+ * @throws {NestwalkError} `store.missing`; `store.failed`; `export.file` when the file cannot be written
  */
 export async function writeParquet(file: string, table: StoreTable): Promise<void> {
-  await withStore(':memory:', table, async (connection) => {
+  await withStore(IN_MEMORY, table, async (connection) => {
     const copy = `COPY ${CELLS_TABLE} TO ${literal(file)} (FORMAT parquet, COMPRESSION zstd)`;
     await connection.run(copy).catch((cause: Error) => {
-      throw unwritten(file, cause);
+      throw unwritten('export.file', file, cause);
     });
   });
 }
 
-const unwritten = (file: string, cause: Error): NestwalkError =>
-  new NestwalkError('sweep.folder', `${file} cannot be written: ${cause.message.split('\n')[0]}`, { cause });
+const unwritten = (code: 'sweep.folder' | 'export.file', file: string, cause: Error): NestwalkError =>
+  new NestwalkError(code, `${file} cannot be written: ${firstLine(cause)}`, { cause });
 
 /** What a query gave. Whole numbers beyond 2^53 are text. */
 export interface QueryAnswer {
@@ -155,10 +168,10 @@ function plainValue(value: unknown): StoreValue | boolean {
 
 /**
  * Asks a question in SQL; the table is `cells`, and `columns` says what its columns hold.
- * @throws {NestwalkError} `store.missing`; `store.query` with what DuckDB says
+ * @throws {NestwalkError} `store.missing`; `store.failed`; `store.query` with what DuckDB says
  */
 export async function queryStore(table: StoreTable, sql: string): Promise<QueryAnswer> {
-  return withStore(':memory:', table, async (connection) => {
+  return withStore(IN_MEMORY, table, async (connection) => {
     const answer = await connection.runAndReadAll(sql).catch((cause: Error) => {
       throw new NestwalkError('store.query', cause.message.trim(), { cause });
     });

@@ -20,8 +20,15 @@ import { type RunControl, UNWATCHED } from './control.ts';
 
 export { type RunControl, UNWATCHED } from './control.ts';
 
+/** Bytes of memory that this process can have: the machine's, or its container's where that has less. */
+export function machineMemoryBytes(): number {
+  // 0 or nothing where there is no limit, and on some systems a number far beyond the machine.
+  const constrained = process.constrainedMemory?.() ?? 0;
+  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem();
+}
+
 /** Most bytes of page tables: what this machine can be expected to hold beside everything else. */
-const memoryLimitBytes = (): number => 0.8 * totalmem();
+const memoryLimitBytes = (): number => 0.8 * machineMemoryBytes();
 
 /** What a run leaves: blocks by src/schema.ts, seconds of the access loop, and what the software did. */
 export interface RunOutcome {

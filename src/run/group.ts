@@ -41,7 +41,8 @@ export function ungroupable(config: ResolvedConfig): string | undefined {
   if (machine.stlb.length !== 1) return `it has ${machine.stlb.length} STLB arrays, not one`;
   if (arrays.some((array) => array.replacement !== 'lru')) return 'a TLB is not lru';
   if (machine.stlb[0]!.ways > STACK_MOST_WAYS) return `its STLB has more than ${STACK_MOST_WAYS} ways`;
-  if (paging.populate !== 'prefault' || paging.ad !== 'set') return 'its run is not static (prefault with A and D set)';
+  if (paging.populate !== 'prefault' || paging.ad !== 'set')
+    return 'its run is not static (prefault with A and D set)';
   if (machine.dataThroughCaches) return 'data go through its caches';
   if (optional.length > 0) return `it asks for ${optional.join(' and ')}`;
   if (isTrace(workload) && machine.l1i) return 'its trace may have fetches, and it has an L1 TLB for them';
@@ -51,7 +52,8 @@ export function ungroupable(config: ResolvedConfig): string | undefined {
 /** A machine block without the structures behind L1. */
 function frontBlock(whole: Float64Array): Float64Array {
   const block = whole.slice();
-  for (const field of ['stlbCount', 'ntlbEntries', 'pwcEntries', 'cacheCount', 'unique'] as const) block[MACHINE[field]] = 0;
+  for (const field of ['stlbCount', 'ntlbEntries', 'pwcEntries', 'cacheCount', 'unique'] as const)
+    block[MACHINE[field]] = 0;
   block.fill(0, MACHINE.psc, MACHINE.ntlbEntries);
   return block;
 }
@@ -64,7 +66,12 @@ function walkerBlock(whole: Float64Array): Float64Array {
 }
 
 /** The counters of one cell: the front's, its STLB's, and what its walker counted. */
-function cellCounters(front: Float64Array, walker: Float64Array | undefined, misses: number, size: number): Float64Array {
+function cellCounters(
+  front: Float64Array,
+  walker: Float64Array | undefined,
+  misses: number,
+  size: number,
+): Float64Array {
   const block = walker ? walker.slice() : new Float64Array(front.length);
   for (let slot = COUNTER.accesses; slot < COUNTER.stlbHits; slot++) block[slot] = front[slot]!;
   block[COUNTER.stlbHits + size] = front[COUNTER.l1Misses]! - misses;
@@ -102,8 +109,11 @@ export async function executeGroup(
   options: GroupOptions,
   control: RunControl = UNWATCHED,
 ): Promise<GroupOutcome> {
-  const reason = ungroupable(config) ?? (cells.some(({ ways }) => ways > STACK_MOST_WAYS) ? 'a cell has too many ways' : undefined);
-  if (reason !== undefined) throw new NestwalkError('run.failed', `These cells cannot be run in one pass: ${reason}.`);
+  const reason =
+    ungroupable(config) ??
+    (cells.some(({ ways }) => ways > STACK_MOST_WAYS) ? 'a cell has too many ways' : undefined);
+  if (reason !== undefined)
+    throw new NestwalkError('run.failed', `These cells cannot be run in one pass: ${reason}.`);
   const begun = seconds();
   const choice = chooseEngine(options.engine);
   const run = await prepareRun(config, options.engine, control);
@@ -127,7 +137,8 @@ export async function executeGroup(
     const stack = createStack(choice, whole, front, shapes, walkers);
     const prepared = seconds();
     await runStream(config, { ...run, hardware: front }, control);
-    if (!stack.finish()) throw new NestwalkError('engine.failed', 'A walk met a fault in a run where everything is mapped.');
+    if (!stack.finish())
+      throw new NestwalkError('engine.failed', 'A walk met a fault in a run where everything is mapped.');
     const misses = stack.misses();
     const shared = front.counters();
     return {
@@ -145,4 +156,5 @@ export async function executeGroup(
   }
 }
 
-if (MACHINE.psc > MACHINE.ntlbEntries || MACHINE.ntlbEntries > MACHINE_SLOTS) throw new Error('frontBlock expects the PSCs before the nested TLB');
+if (MACHINE.psc > MACHINE.ntlbEntries || MACHINE.ntlbEntries > MACHINE_SLOTS)
+  throw new Error('frontBlock expects the PSCs before the nested TLB');

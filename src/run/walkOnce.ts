@@ -1,41 +1,54 @@
 /** One translation, reference by reference, on the TypeScript engine with a probe attached. */
+import { setImmediate } from 'node:timers/promises';
 import { resolveConfig } from '../config/resolve.ts';
 import { isTrace, type ResolvedConfig } from '../config/resolved.ts';
+import { seedWords } from '../config/units.ts';
 import { TypeScriptHardware } from '../engine/hardware.ts';
 import { contextBlock, machineBlock } from '../engine/machineBlock.ts';
 import { NestwalkError } from '../errors.ts';
 import type { Core } from '../hardware/core.ts';
-import { frameOf, isLeaf, type Probe, type StructureEvent, type WalkStep as ProbeStep } from '../hardware/dimension.ts';
+import {
+  frameOf,
+  isLeaf,
+  type Probe,
+  type WalkStep as ProbeStep,
+  type StructureEvent,
+} from '../hardware/dimension.ts';
 import { NestedPlatform } from '../hypervisor/nested.ts';
 import { createSystem, type System } from '../hypervisor/system.ts';
 import type { Fault } from '../memory/hardwareInterface.ts';
 import type { WalkHit, WalkStep, WalkSteps } from '../results/types.ts';
 import {
-  type AccessKind,
   ACCESS_KINDS,
+  type AccessKind,
   COLUMN_G,
   COLUMNS,
   ENTRY,
   KIND_SHIFT,
   PAGE_SIZES,
-  type Row,
   ROW_PT,
   ROWS,
+  type Row,
 } from '../schema.ts';
 import { encodeWorkload } from '../workload/encode.ts';
 import { faultFromBlock, RunLoop } from './execute.ts';
-import { seedWords } from '../config/units.ts';
 
 /** What {@link walkOnce} may be told beside the configuration. */
 export interface WalkOptions {
   kind?: AccessKind;
   /** Accesses of the configuration's workload to run first, so that the caches are warm; default 0. */
   warm?: number;
+  /** Stops the warming up; the walk then rejects with the code `run.cancelled`. */
+  signal?: AbortSignal;
 }
+
+/** Accesses between two looks at the signal: a fraction of a second on any machine. */
+const WARM_CHUNK = 100_000;
 
 const hex = (frame: number, offset: number): string =>
   `0x${(BigInt(frame) * 4096n + BigInt(offset)).toString(16)}`;
-const entryHex = (low: number, high: number): string => `0x${((BigInt(high) << 32n) | BigInt(low)).toString(16)}`;
+const entryHex = (low: number, high: number): string =>
+  `0x${((BigInt(high) << 32n) | BigInt(low)).toString(16)}`;
 
 /** Collects the steps of one walk as results show them. */
 class Recorder implements Probe {
@@ -88,21 +101,32 @@ class Recorder implements Probe {
 }
 
 /** Where an access ends in the page tables, read by software. */
-function translationOf(system: System, page: number, offset: number): Pick<WalkSteps, 'gpa' | 'hpa' | 'size'> {
+function translationOf(
+  system: System,
+  page: number,
+  offset: number,
+): Pick<WalkSteps, 'gpa' | 'hpa' | 'size'> {
   const guestTable = system.kernel.space.table;
   const guest = guestTable.lookup(page);
   const frame = guestTable.translate(page);
   if (!guest.present || frame === undefined) return {};
-  if (!(system.platform instanceof NestedPlatform)) return { hpa: hex(frame, offset), size: PAGE_SIZES[guest.level - 1]! };
+  if (!(system.platform instanceof NestedPlatform))
+    return { hpa: hex(frame, offset), size: PAGE_SIZES[guest.level - 1]! };
   const nested = system.platform.nestedTable.lookup(frame);
   const hostFrame = system.platform.nestedTable.translate(frame);
   if (!nested.present || hostFrame === undefined) return { gpa: hex(frame, offset) };
-  return { gpa: hex(frame, offset), hpa: hex(hostFrame, offset), size: PAGE_SIZES[Math.min(guest.level, nested.level) - 1]! };
+  return {
+    gpa: hex(frame, offset),
+    hpa: hex(hostFrame, offset),
+    size: PAGE_SIZES[Math.min(guest.level, nested.level) - 1]!,
+  };
 }
 
 /** The regions of a configuration, for a message. */
 const regionsText = (config: ResolvedConfig): string =>
-  config.regions.map(({ base, bytes }) => `${hex(base / 4096, 0)} to ${hex((base + bytes) / 4096, 0)}`).join(', ');
+  config.regions
+    .map(({ base, bytes }) => `${hex(base / 4096, 0)} to ${hex((base + bytes) / 4096, 0)}`)
+    .join(', ');
 
 /**
  * Translates one address and records each reference in order. The walk is that of the first attempt: a fault ends it.
@@ -111,25 +135,45 @@ const regionsText = (config: ResolvedConfig): string =>
  * @param address guest virtual address, in one of the configuration's regions
  * @throws NestwalkError `config.invalid`, `usage` for an address outside all regions, and `table.corrupt`
  */
-export async function walkOnce(input: unknown, address: number, options: WalkOptions = {}): Promise<WalkSteps> {
+export async function walkOnce(
+  input: unknown,
+  address: number,
+  options: WalkOptions = {},
+): Promise<WalkSteps> {
   const { config } = resolveConfig(input, { defaultSeed: 1 });
   if (isTrace(config.workload)) {
-    throw new NestwalkError('usage', 'A walk needs regions to walk in; a trace has none. Give a synthetic workload.');
+    throw new NestwalkError(
+      'usage',
+      'A walk needs regions to walk in; a trace has none. Give a synthetic workload.',
+    );
   }
   if (!config.regions.some(({ base, bytes }) => address >= base && address < base + bytes)) {
     const { page, offset } = split(address);
-    throw new NestwalkError('usage', `Address ${hex(page, offset)} is in no region; there are: ${regionsText(config)}.`);
+    throw new NestwalkError(
+      'usage',
+      `Address ${hex(page, offset)} is in no region; there are: ${regionsText(config)}.`,
+    );
   }
   const kind = options.kind ?? 'read';
   const system = createSystem(config);
   const workload = encodeWorkload(config.workload, config.regions, seedWords(config.seed));
   // Not static, so that the core takes every access by itself and A and D bits may change.
-  const setup = { machine: machineBlock(config, system.bounds, false), memory: system.memory.buffer, workload };
+  const setup = {
+    machine: machineBlock(config, system.bounds, false),
+    memory: system.memory.buffer,
+    workload,
+  };
   const hardware = new TypeScriptHardware(setup);
   const { core } = hardware;
   hardware.loadContext(contextBlock(system.context));
   const warm = options.warm ?? 0;
-  new RunLoop({ system, hardware, engineReason: 'it has probes' }).synthetic(0, warm);
+  const loop = new RunLoop({ system, hardware, engineReason: 'it has probes' });
+  for (let done = 0; done < warm; done += WARM_CHUNK) {
+    loop.synthetic(done, Math.min(WARM_CHUNK, warm - done));
+    // Lets the signal in.
+    await setImmediate();
+    if (options.signal?.aborted) throw new NestwalkError('run.cancelled', 'The walk was interrupted while warming up.');
+  }
 
   const recorder = new Recorder(config);
   const { page, offset } = split(address);
@@ -157,14 +201,20 @@ function noteTlb(core: Core, recorder: Recorder, page: number, kind: AccessKind)
   ] as const;
   for (const [name, side] of sides) {
     if (!side.find(numbers, core.table.owner)) continue;
-    recorder.tlb(name, `hit: a ${PAGE_SIZES[side.hitSize]} entry; no walk, unless a write needs rights that it lacks`);
+    recorder.tlb(
+      name,
+      `hit: a ${PAGE_SIZES[side.hitSize]} entry; no walk, unless a write needs rights that it lacks`,
+    );
     return;
   }
 }
 
 function describeFault(fault: Fault): NonNullable<WalkSteps['fault']> {
   if (fault.kind === 'guestFault') {
-    return { cause: 'guestFault', message: 'The guest has no mapping for this access: its kernel gets a page fault.' };
+    return {
+      cause: 'guestFault',
+      message: 'The guest has no mapping for this access: its kernel gets a page fault.',
+    };
   }
   const row: Row = ROWS[fault.row]!;
   return {

@@ -1,6 +1,6 @@
 /**
- * What a pass will take, before anything is run. Memory follows from layouts in closed form; time from constants that
- * were measured on a 2.x GHz server core and lean to the slow side. A running sweep replaces them by its own rate.
+ * What a pass will take, before anything is run. Memory follows from layouts in closed form; time from constants, measured
+ * on a busy server core with streams of which half miss, so that they lean to the slow side. A running sweep replaces them by its own rate.
  */
 import {
   type ComponentConfig,
@@ -25,6 +25,8 @@ export interface Estimate {
 const PROCESS_BYTES = 120 * 2 ** 20;
 /** Bytes of page tables that a trace is taken to need: how many pages it touches is known only when it is read. */
 const TRACE_TABLE_BYTES = 256 * 2 ** 20;
+/** Bytes of what every walker has besides: counters, buffers of misses that wait, small structures rounded up. */
+const WALKER_BYTES = 100 * 2 ** 10;
 /** Bytes of one entry of a TLB or walk cache, and of one line of a PTE cache, with replacement state. */
 const ENTRY_BYTES = 32;
 const LINE_BYTES = 16;
@@ -33,8 +35,8 @@ const ZIPF_BYTES = 8;
 
 /** Nanoseconds of an access: of a single run; of a group, and of one of its cells. */
 const NANOSECONDS = {
-  native: { single: 70, group: 80, walker: 12 },
-  ts: { single: 900, group: 1200, walker: 120 },
+  native: { single: 100, group: 30, walker: 85 },
+  ts: { single: 1000, group: 600, walker: 900 },
 } as const;
 /** Seconds of a pass before its first access, and for each GiB of page tables. */
 const START_SECONDS = 0.05;
@@ -87,8 +89,11 @@ const engineOf = (request: EngineRequest): 'native' | 'ts' => {
   }
 };
 
-/** A function that estimates a pass over some cells of a plan, all with the same surroundings but for a native run's. */
-export function estimator(plan: Estimable): (cells: readonly GridCell[]) => Estimate {
+/**
+ * A function that estimates a pass over some cells of a plan, all with the same surroundings but for a native run's.
+ * @param engine instead of each configuration's own
+ */
+export function estimator(plan: Estimable, engine?: EngineRequest): (cells: readonly GridCell[]) => Estimate {
   const tables = new Map<number, number>();
   const engines = new Map<EngineRequest, 'native' | 'ts'>();
   return (cells) => {
@@ -96,8 +101,9 @@ export function estimator(plan: Estimable): (cells: readonly GridCell[]) => Esti
     const rest = plan.surroundings[first.surroundings!];
     const config: ResolvedConfig = { ...rest, machine: plan.machines[first.machine!] };
     if (!tables.has(first.surroundings!)) tables.set(first.surroundings!, tableBytes(config));
-    if (!engines.has(rest.run.engine)) engines.set(rest.run.engine, engineOf(rest.run.engine));
-    const cost = NANOSECONDS[engines.get(rest.run.engine)!];
+    const request = engine ?? rest.run.engine;
+    if (!engines.has(request)) engines.set(request, engineOf(request));
+    const cost = NANOSECONDS[engines.get(request)!];
     const table = tables.get(first.surroundings!)!;
     const own = cells.reduce((sum, cell) => sum + cellBytes(plan.machines[cell.machine!]), 0);
     const walkers = plan.counters === 'all' ? cells.length : 0;
@@ -106,7 +112,7 @@ export function estimator(plan: Estimable): (cells: readonly GridCell[]) => Esti
     return {
       ...(accesses === undefined ? {} : { accesses }),
       seconds: START_SECONDS + (table / 2 ** 30) * SECONDS_PER_TABLE_GIB + ((accesses ?? 0) * each) / 1e9,
-      memoryBytes: PROCESS_BYTES + table + own,
+      memoryBytes: PROCESS_BYTES + table + own + walkers * WALKER_BYTES,
     };
   };
 }

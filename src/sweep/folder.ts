@@ -13,7 +13,7 @@ import path from 'node:path';
 import { NestwalkError } from '../errors.ts';
 import { packageVersion } from '../run/simulate.ts';
 import { SCHEMA_FINGERPRINT } from '../schema.ts';
-import { folderError, makeFolder } from './journal.ts';
+import { folderError, makeFolder, reasonOf } from './journal.ts';
 import type { Plan } from './plan.ts';
 
 /** File of the frozen plan. */
@@ -21,9 +21,10 @@ export const planFile = (sweep: string): string => path.join(sweep, 'sweep.json'
 
 /**
  * Writes a file so that readers see the old one or the new one, never a part.
- * @throws {NestwalkError} `sweep.folder`
+ * @param code of the error, for files that are not in the folder of a sweep
+ * @throws {NestwalkError} `sweep.folder`, or `code`
  */
-export function writeWhole(file: string, text: string): void {
+export function writeWhole(file: string, text: string, code?: 'export.file'): void {
   const partial = `${file}.${process.pid}.partial`;
   try {
     makeFolder(path.dirname(file));
@@ -38,13 +39,14 @@ export function writeWhole(file: string, text: string): void {
     renameSync(partial, file);
   } catch (cause) {
     rmSync(partial, { force: true });
+    if (code) throw new NestwalkError(code, `${file} cannot be written: ${reasonOf(cause)}`, { cause });
     throw folderError(`${file} cannot be written`, cause);
   }
 }
 
 /**
  * The plan of a sweep's folder.
- * @throws {NestwalkError} `sweep.folder` when there is none or it is no plan; `sweep.plan` when another version made it
+ * @throws {NestwalkError} `sweep.none` when there is none; `sweep.folder` when it is no plan; `sweep.plan` when another version made it
  */
 export function readPlan(sweep: string): Plan {
   const file = planFile(sweep);
@@ -53,11 +55,7 @@ export function readPlan(sweep: string): Plan {
     plan = JSON.parse(readFileSync(file, 'utf8')) as Plan;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new NestwalkError(
-        'sweep.folder',
-        `${sweep} holds no sweep: there is no ${file}. Start one with: nestwalk sweep FILE --out ${sweep}`,
-        { cause },
-      );
+      throw new NestwalkError('sweep.none', `${sweep} holds no sweep: there is no ${file}.`, { cause });
     throw folderError(`${file} cannot be read`, cause);
   }
   if (plan.format !== 1)

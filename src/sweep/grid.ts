@@ -87,6 +87,9 @@ class Complaints {
 const RANGE_FIELDS = ['from', 'to', 'step', 'times'];
 const RANGE_TEXT = 'a range is {from: A, to: B, step: N} or {from: A, to: B, times: N}';
 
+/** A number without what binary fractions add to it: 0.3 for 3 × 0.1. Whole numbers are exact as they are. */
+const rounded = (value: number): number => (Number.isInteger(value) ? value : Number(value.toPrecision(12)));
+
 /** The values of `{from, to, step}` or `{from, to, times}`, or what is wrong with it. */
 function rangeValues(range: Map_): number[] | string {
   const unknown = Object.keys(range).find((key) => !RANGE_FIELDS.includes(key));
@@ -100,8 +103,8 @@ function rangeValues(range: Map_): number[] | string {
   if (to < from) return `ends (${to}) before it begins (${from})`;
   const values: number[] = [];
   for (let i = 0; values.length <= MOST_CELLS; i++) {
-    const value = step === undefined ? from * (times as number) ** i : from + i * (step as number);
-    if (value > to) return values;
+    const value = rounded(step === undefined ? from * (times as number) ** i : from + i * (step as number));
+    if (value > rounded(to)) return values;
     values.push(value);
   }
   return `has more than ${MOST_CELLS} values`;

@@ -45,7 +45,8 @@ export type JournalLine =
     }
   | { t: 'start'; cells: string[] }
   | { t: 'stop'; cells: string[] }
-  | { t: 'failed'; cells: string[]; reason: string };
+  /** `time`: when, in milliseconds since 1970 (0 where left out): a session tells its own failures from older ones. */
+  | { t: 'failed'; cells: string[]; reason: string; time?: number };
 
 /** Characters of the checksum: 64 bits of SHA-256 as hex. */
 const SUM_LENGTH = 16;
@@ -95,16 +96,20 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   ENOENT: 'there is no such folder',
   ENOTDIR: 'it is no folder',
+  EISDIR: 'it is a folder',
 };
+
+/** Why the file system refused something, in words. */
+export function reasonOf(cause: unknown): string {
+  const { code = '', message } = cause as NodeJS.ErrnoException;
+  return REASONS[code] ?? message;
+}
 
 /** The error for a folder that cannot be read or written, in words. */
 export function folderError(what: string, cause: unknown): NestwalkError {
-  const { code = '', message } = cause as NodeJS.ErrnoException;
-  return new NestwalkError(
-    'sweep.folder',
-    `${what}: ${REASONS[code] ?? message}. What was finished before is kept.`,
-    { cause },
-  );
+  return new NestwalkError('sweep.folder', `${what}: ${reasonOf(cause)}. What was finished before is kept.`, {
+    cause,
+  });
 }
 
 /**
@@ -211,6 +216,8 @@ export interface Journal {
   results: Map<string, CellResult>;
   /** Cells that were given up, with the reason; a cell that has a result too is in `results` alone. */
   failed: Map<string, string>;
+  /** When each of these was given up last, in milliseconds since 1970. */
+  failedAt: Map<string, number>;
   /** How often a cell was begun by a writer that then wrote nothing more of it. */
   unfinished: Map<string, number>;
   /** Sums over finished passes. */
@@ -227,6 +234,7 @@ export interface Journal {
 class Collector implements Journal {
   readonly results = new Map<string, CellResult>();
   readonly failed = new Map<string, string>();
+  readonly failedAt = new Map<string, number>();
   readonly unfinished = new Map<string, number>();
   readonly damaged: JournalPlace[] = [];
   seconds = 0;
@@ -264,6 +272,7 @@ class Collector implements Journal {
         for (const cell of line.cells) {
           open.delete(cell);
           this.failed.set(cell, line.reason);
+          this.failedAt.set(cell, Math.max(line.time ?? 0, this.failedAt.get(cell) ?? 0));
         }
         break;
       case 'pass':
@@ -292,7 +301,10 @@ class Collector implements Journal {
   }
 
   finish(): Journal {
-    for (const cell of this.results.keys()) this.failed.delete(cell);
+    for (const cell of this.results.keys()) {
+      this.failed.delete(cell);
+      this.failedAt.delete(cell);
+    }
     return this;
   }
 }

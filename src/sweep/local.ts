@@ -30,6 +30,7 @@ export interface LocalOptions {
   /** Most bytes that all of them may take together, by estimate. */
   memoryBytes: number;
   engine?: EngineRequest;
+  /** Takes up cells that were given up before this session; what fails in it stays given up. */
   retryFailed?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: SweepProgress) => void;
@@ -47,8 +48,9 @@ const SHARES_PER_WORKER = 4;
 /** Milliseconds that children have to stop by themselves. */
 const STOP_WITHIN_MS = 700;
 const PROGRESS_MS = 200;
-/** Characters of a dead child's last words. */
-const LAST_WORDS = 400;
+/** Characters of a dead child's last words that are kept, and lines of them that say why. */
+const LAST_WORDS = 4000;
+const TELLING = /nestwalk:|FATAL|Error|terminate called/;
 
 /** The command line of this program, from sources and from `dist` alike. */
 export function ownCommand(): string[] {
@@ -116,6 +118,8 @@ class Supervisor {
   private readonly failed = new Set<string>();
   private readonly journal: JournalWriter;
   private readonly begun = performance.now() / 1000;
+  /** Failures from here on are of this session. */
+  private readonly session = new Date();
   private readonly doneBefore: number;
   private readonly secondsToDo: number;
   private fatal: NestwalkError | undefined;
@@ -211,7 +215,7 @@ class Supervisor {
     const shard = ['shard', 'run', '--sweep', sweep, '--index', String(share.index), '--of', String(this.of)];
     const flags = ['--workers', String(this.threads()), '--quiet'];
     if (engine) flags.push('--engine', engine);
-    if (retryFailed) flags.push('--retry-failed');
+    if (retryFailed) flags.push('--retry-failed', this.session.toISOString());
     const started = spawn(command, [...args, ...shard, ...flags], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
@@ -272,7 +276,8 @@ class Supervisor {
   /** A child that died without a word of its own: its share is begun again, unless the same pass ended it too often. */
   private mourn(child: Child, how: string): void {
     const { share, cells } = child;
-    const words = child.words.trim().split('\n').pop() ?? '';
+    const lines = child.words.trim().split('\n');
+    const words = lines.find((line) => TELLING.test(line)) ?? lines.at(-1) ?? '';
     const reason = words === '' ? how : `${how}: ${words}`;
     this.options.onNote?.(
       `a worker process died (${reason}); ${cells.length > 0 ? 'its pass' : 'its share'} is begun again`,
@@ -297,7 +302,7 @@ class Supervisor {
     if (deaths < MOST_DEATHS) return;
     const why = `its process died ${MOST_DEATHS} times, at last of ${reason}`;
     try {
-      this.journal.append([{ t: 'failed', cells, reason: why }], true);
+      this.journal.append([{ t: 'failed', cells, reason: why, time: Date.now() }], true);
     } catch (error) {
       this.fatal = error as NestwalkError;
       this.stopAll();

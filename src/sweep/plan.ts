@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { ParsedConfig } from '../config/file.ts';
 import { canonicalJson } from '../config/resolve.ts';
 import { isTrace, type MachineConfig, type ResolvedConfig } from '../config/resolved.ts';
+import type { EngineRequest } from '../engine/loader.ts';
 import { NestwalkError } from '../errors.ts';
 import { bytes } from '../report/format.ts';
 import { ungroupable } from '../run/group.ts';
@@ -67,6 +68,8 @@ export interface PassLimits {
   memoryBytes?: number;
   /** Passes that can run at a time: groups are cut until there are as many. */
   workers?: number;
+  /** Instead of each configuration's own, for the estimates. */
+  engine?: EngineRequest;
 }
 
 /** Fewest cells that a group is cut into for the sake of idle workers. */
@@ -154,7 +157,7 @@ function bundles(plan: Plan, names: readonly (HalfNames | undefined)[]): Bundle[
 }
 
 function makePasses(plan: Plan, names: readonly (HalfNames | undefined)[], limits: PassLimits): Pass[] {
-  const estimate = estimator(plan);
+  const estimate = estimator(plan, limits.engine);
   const all = bundles(plan, names);
   const parts = all.length === 0 ? 1 : Math.ceil((limits.workers ?? 1) / all.length);
   return all.flatMap((bundle) => {
@@ -201,14 +204,7 @@ function fitting(
   if (cells.length > 1) return inPieces(cells, 2).flatMap((part) => fitting(part, limits, estimate));
   throw new NestwalkError(
     'memory.limit',
-    `cell ${cells[0].index} needs about ${bytes(memoryBytes)}, and --memory allows ${bytes(limits.memoryBytes)}: ` +
+    `cell ${cells[0].index} needs about ${bytes(memoryBytes)}, and passes may take ${bytes(limits.memoryBytes)}: ` +
       'give --memory more, use larger pages or a smaller footprint, or skip such cells',
   );
-}
-
-/** The passes of a plan for other limits; everything else of the plan stays. */
-export function refitted(plan: Plan, limits: PassLimits): Plan {
-  const namesOf = halfNamer(plan, plan.traces);
-  const names = plan.cells.map((cell) => (cell.name === undefined ? undefined : namesOf(cell)));
-  return { ...plan, passes: makePasses(plan, names, limits) };
 }

@@ -34,8 +34,11 @@ export interface ShareOptions {
   engine?: EngineRequest;
   /** Threads for runs that may be cut into segments; 1 where left out. */
   workers?: number;
-  /** Takes up cells that were given up before. */
-  retryFailed?: boolean;
+  /**
+   * Takes up cells that were given up before this time, in milliseconds since 1970. A time, and not all of them: a share
+   * that is begun again must not meet what ended it a moment ago.
+   */
+  retryBefore?: number;
   signal?: AbortSignal;
   onEvent?: (event: ShareEvent) => void;
   /** Instead of the file system, for tests. */
@@ -50,24 +53,25 @@ export interface ShareResult {
   skippedPasses: number;
 }
 
-/** The cells of a pass that are still to be run. */
-export function pendingCells(plan: Plan, pass: Pass, journal: Journal, retryFailed = false): PlanCell[] {
+/** The cells of a pass that are still to be run; of those that failed, the ones that did before `retryBefore`. */
+export function pendingCells(plan: Plan, pass: Pass, journal: Journal, retryBefore = 0): PlanCell[] {
+  const isGivenUp = (name: string): boolean => (journal.failedAt.get(name) ?? -1) >= retryBefore;
   return pass.cells
     .map((index) => plan.cells[index])
-    .filter(({ name }) => !journal.results.has(name!) && (retryFailed || !journal.failed.has(name!)));
+    .filter(({ name }) => !journal.results.has(name!) && !isGivenUp(name!));
 }
 
 /** The passes of a share that have something left to do; those that were begun in vain most often come last. */
 function passesOf(
   plan: Plan,
   journal: Journal,
-  { index, of, retryFailed }: ShareOptions,
+  { index, of, retryBefore }: ShareOptions,
 ): { pass: Pass; cells: PlanCell[] }[] {
   const trials = ({ cells }: { cells: PlanCell[] }): number =>
     Math.max(...cells.map(({ name }) => journal.unfinished.get(name!) ?? 0));
   return plan.passes
     .filter((_, number) => number % of === index)
-    .map((pass) => ({ pass, cells: pendingCells(plan, pass, journal, retryFailed) }))
+    .map((pass) => ({ pass, cells: pendingCells(plan, pass, journal, retryBefore) }))
     .filter(({ cells }) => cells.length > 0)
     .sort((a, b) => trials(a) - trials(b));
 }
@@ -77,12 +81,14 @@ const OF_THE_SHARE = /^(run\.cancelled|sweep\.|engine\.missing|engine\.stale|usa
 
 /**
  * Runs a share to its end. A pass that fails is noted in the journal with its reason, and the share goes on.
- * @throws {NestwalkError} `sweep.folder`, `sweep.plan`, `sweep.conflict`; `run.cancelled` after `signal`; `usage`; those of
+ * @throws {NestwalkError} `sweep.none`, `sweep.folder`, `sweep.plan`, `sweep.conflict`; `run.cancelled` after `signal`; `usage`; those of
  * the engine. What was finished before is kept.
  */
 export async function runShare(options: ShareOptions): Promise<ShareResult> {
   const { sweep, index, of } = options;
-  if (!(Number.isInteger(of) && of >= 1 && Number.isInteger(index) && index >= 0 && index < of))
+  if (!(Number.isInteger(of) && of >= 1))
+    throw new NestwalkError('usage', `a sweep has at least one share, so --of must be at least 1, not ${of}`);
+  if (!(Number.isInteger(index) && index >= 0 && index < of))
     throw new NestwalkError(
       'usage',
       `there is no share ${index} of ${of}: shares are numbered from 0 to ${of - 1}`,
@@ -191,7 +197,7 @@ class Share {
       throw error;
     }
     const reason = `${code}: ${error.message}`;
-    this.journal.append([{ t: 'failed', cells: names, reason }], true);
+    this.journal.append([{ t: 'failed', cells: names, reason, time: Date.now() }], true);
     this.failed += names.length;
     this.options.onEvent?.({ t: 'failed', cells: names, reason });
   }

@@ -44,13 +44,15 @@ export function slurmScript(plan: Plan, options: SlurmOptions): string {
   const bytes = Math.max(...plan.passes.map(({ estimate }) => estimate.memoryBytes));
   const flags = ['--workers', String(workers), '--quiet'];
   if (engine) flags.push('--engine', engine);
-  if (retryFailed) flags.push('--retry-failed');
+  // Of failures only those before now: a task that Slurm requeues must not take up what failed in this job.
+  if (retryFailed) flags.push('--retry-failed', new Date().toISOString());
   const command = [...ownCommand(), 'shard', 'run', '--sweep', sweep].map(word).join(' ');
   return [
     '#!/bin/bash',
     `#SBATCH --job-name=nestwalk-${plan.identity.slice(0, 8)}`,
     `#SBATCH --array=0-${shares - 1}`,
-    `#SBATCH --output=${path.join(sweep, 'slurm', '%A_%a.log')}`,
+    // Slurm reads % in a path as a pattern, but for %%.
+    `#SBATCH --output=${word(path.join(sweep.replaceAll('%', '%%'), 'slurm', '%A_%a.log'))}`,
     `#SBATCH --cpus-per-task=${workers}`,
     `#SBATCH --mem=${Math.ceil((HEADROOM * bytes) / MIB)}M`,
     // A task that is run again does only what the journal lacks.

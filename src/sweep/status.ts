@@ -39,13 +39,13 @@ export interface SweepData {
   journal: Journal;
 }
 
-/** @throws {NestwalkError} `sweep.folder`, `sweep.plan`, `sweep.conflict` */
+/** @throws {NestwalkError} `sweep.none`, `sweep.folder`, `sweep.plan`, `sweep.conflict` */
 export const readSweep = (sweep: string): SweepData => ({
   plan: readPlan(sweep),
   journal: readJournal(sweep),
 });
 
-/** How a sweep stands. @throws {NestwalkError} `sweep.folder`, `sweep.plan`, `sweep.conflict` */
+/** How a sweep stands. @throws {NestwalkError} `sweep.none`, `sweep.folder`, `sweep.plan`, `sweep.conflict` */
 export function sweepStatus(sweep: string, { plan, journal }: SweepData = readSweep(sweep)): SweepStatus {
   const all = plan.cells.map((cell) => ({ index: cell.index, ...statusOf(cell, journal) }));
   const withReason = (wanted: string): { index: number; reason: string }[] =>
@@ -76,7 +76,7 @@ export const storeFile = (sweep: string): string => path.join(sweep, 'results.du
 
 /**
  * Rebuilds the store of a sweep from its journal.
- * @throws {NestwalkError} `store.missing`; as {@link readSweep}
+ * @throws {NestwalkError} `store.missing`, `store.failed`; as {@link readSweep}
  */
 export async function collectSweep(sweep: string): Promise<SweepStatus> {
   const data = readSweep(sweep);
@@ -97,7 +97,7 @@ const textOf = ({ columns, rows }: StoreTable, format: 'csv' | 'json'): string =
 /**
  * The results of a sweep as CSV or JSON text, or in a file.
  * @returns the text, or `undefined` when it went to `file`
- * @throws {NestwalkError} `usage` for Parquet without a file; `store.missing` for Parquet; as {@link readSweep}
+ * @throws {NestwalkError} `usage` for Parquet without a file; `export.file`; `store.missing` and `store.failed` for Parquet; as {@link readSweep}
  */
 export async function exportSweep(
   sweep: string,
@@ -114,13 +114,13 @@ export async function exportSweep(
   }
   const text = textOf(table, format);
   if (file === undefined) return text;
-  writeWhole(file, text);
+  writeWhole(file, text, 'export.file');
   return undefined;
 }
 
 /**
  * Asks a sweep's results a question in SQL; the table is `cells`.
- * @throws {NestwalkError} `store.query`, `store.missing`; as {@link readSweep}
+ * @throws {NestwalkError} `store.query`, `store.missing`, `store.failed`; as {@link readSweep}
  */
 export function querySweep(sweep: string, sql: string): Promise<QueryAnswer> {
   const { plan, journal } = readSweep(sweep);

@@ -34,7 +34,9 @@ std::uint64_t number() {
   return value;
 }
 
-std::uint32_t word() { return static_cast<std::uint32_t>(number()); }
+std::uint32_t word() {
+  return static_cast<std::uint32_t>(number());
+}
 
 std::vector<double> doubles(std::size_t count) {
   std::vector<double> values(count);
@@ -90,8 +92,8 @@ std::unique_ptr<Workload> read_workload() {
     for (std::uint32_t& value : table) value = word();
     pointers.push_back(table.data());
   }
-  if (!workload->generator.init(workload->components.data(), components, workload->links.data(), links,
-                                pointers.data(), pointers.size(), low, high)) {
+  if (!workload->generator.init(workload->components.data(), components, workload->links.data(), links, pointers.data(),
+                                pointers.size(), low, high)) {
     std::abort();
   }
   return workload;
@@ -153,15 +155,22 @@ int main() {
   std::unique_ptr<Workload> workload;
   char command[16];
   while (std::scanf("%15s", command) == 1) {
-    if (std::strcmp(command, "philox") == 0) print_philox();
-    else if (std::strcmp(command, "permute") == 0) print_permutation();
-    else if (std::strcmp(command, "workload") == 0) workload = read_workload();
-    else if (workload == nullptr) return 2;
-    else if (std::strcmp(command, "words") == 0) print_words(workload->generator);
-    else if (std::strcmp(command, "pages") == 0) print_pages(workload->generator);
-    else if (std::strcmp(command, "run") == 0) print_run(workload->generator);
-    else if (std::strcmp(command, "time") == 0) print_time(workload->generator);
-    else return 2;
+    if (std::strcmp(command, "philox") == 0)
+      print_philox();
+    else if (std::strcmp(command, "permute") == 0)
+      print_permutation();
+    else if (std::strcmp(command, "workload") == 0)
+      workload = read_workload();
+    else if (std::strcmp(command, "words") == 0 && workload)
+      print_words(workload->generator);
+    else if (std::strcmp(command, "pages") == 0 && workload)
+      print_pages(workload->generator);
+    else if (std::strcmp(command, "run") == 0 && workload)
+      print_run(workload->generator);
+    else if (std::strcmp(command, "time") == 0 && workload)
+      print_time(workload->generator);
+    else
+      return 2;
   }
   return 0;
 }

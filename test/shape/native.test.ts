@@ -25,7 +25,8 @@ describe('twins', () => {
     'native/hardware/buffer.h': 'aligned memory; JavaScript has typed arrays',
     'native/hardware/lruSets.h':
       'layouts of lru sets for vector instructions; the twin has the plain one in setAssoc.ts',
-    'native/hardware/passArray.h': 'lru arrays of static runs, without payloads; the twin has setAssoc.ts for all runs',
+    'native/hardware/passArray.h':
+      'lru arrays of static runs, without payloads; the twin has setAssoc.ts for all runs',
     'native/hardware/staticWalk.h':
       'walks of static runs, cache by cache over a batch; the twin has the walker of dimension.ts for all runs',
   };

@@ -24,7 +24,9 @@ describe('package.json', () => {
   const wanted = { ...manifest.dependencies, ...manifest.devDependencies };
 
   it('names exact versions', () => {
-    expect(Object.entries(wanted).filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))).toEqual([]);
+    expect(
+      Object.entries(wanted).filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
+    ).toEqual([]);
   });
 
   it('is what the lock was made from', () => {
