@@ -53,6 +53,7 @@ const WRITE = ACCESS_KINDS.indexOf('write');
 const FETCH = ACCESS_KINDS.indexOf('fetch');
 const OFFSET_MASK = (1 << KIND_SHIFT) - 1;
 
+const EVERY_PLACE = Int32Array.from({ length: BATCH }, (_, place) => place);
 /** The same number, as a 32-bit integer to the JavaScript engine where it is one. */
 const asInteger = (value: number): number => ((value | 0) === value ? value | 0 : value);
 
@@ -80,12 +81,12 @@ export class Core {
   private readonly generator: AccessGenerator | undefined;
   private readonly pages = new Float64Array(BATCH);
   private readonly words = new Uint16Array(BATCH);
-  /** Of a batch of a static run: the slots that each TLB gave, the pages that missed L1, and their words. */
-  private readonly l1Slots = new Int32Array(BATCH);
-  private readonly stlbSlots = new Int32Array(BATCH);
+  /** Of a batch that goes in passes: the places of what missed, its pages, and the frames that were read ahead. */
+  private readonly places = new Int32Array(BATCH);
   private readonly missedPages = new Float64Array(BATCH);
-  private readonly missedWords = new Uint16Array(BATCH);
   private readonly frames = new Float64Array(BATCH);
+  /** Whether all TLB entries have their payloads. */
+  private isSettled = true;
   private readonly numbers = new Float64Array(3);
   /** Result of the walk under way: frame of the page at its size, flags, size, and the frame of the access itself. */
   private walkFrame = 0;
@@ -146,6 +147,7 @@ export class Core {
   /** Loads a context block: what CR3 and the nested root pointer hold, and the zones that the tables live in. */
   loadContext(context: Float64Array): void {
     const at = (field: keyof typeof CONTEXT): number => asInteger(context[CONTEXT[field]]!);
+    this.settle();
     this.tag = at('tag');
     this.vmOfTag.set(this.tag, at('vm'));
     this.table.root = at('root');
@@ -179,6 +181,7 @@ export class Core {
    */
   runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
     if (this.goesInPasses()) return this.runPasses(pages, words, first, count, index);
+    this.settle();
     for (let i = 0; i < count; i++) {
       const status = this.access(pages[first + i]!, words[first + i]!, index + i);
       if (status !== DONE) {
@@ -199,7 +202,10 @@ export class Core {
     return this.staticRun && !observed && this.l1i === undefined && this.l1d.isOrdered && this.stlb.isOrdered;
   }
 
-  /** {@link runRecorded} in passes. A batch in which a walk breaks the promise ends the stream and counts nothing but the walks. */
+  /**
+   * {@link runRecorded} in passes: L1 takes the whole batch, the STLB what missed L1, the walker what missed both. A batch
+   * in which a walk breaks the promise ends the stream, and nothing of it counts but the walks.
+   */
   private runPasses(
     pages: Float64Array,
     words: Uint16Array,
@@ -207,16 +213,21 @@ export class Core {
     count: number,
     index: number,
   ): number {
+    const { counters, places, tag, staticSize: size } = this;
+    this.isSettled = false;
     for (let done = 0; done < count; done += BATCH) {
       const batch = Math.min(BATCH, count - done);
-      const missed = this.passL1(pages, words, first + done, batch);
-      const walks = this.passStlb(missed);
-      if (walks < 0) {
+      const start = first + done;
+      places.set(EVERY_PLACE);
+      const l1 = this.l1d.ofSize[size];
+      const missed = l1 === undefined ? batch : l1.pass(pages, start, places, batch, size, tag);
+      const stlb = this.stlb.ofSize[size];
+      const walks = stlb === undefined ? missed : stlb.pass(pages, start, places, missed, size, tag);
+      if (!this.walkPlaces(pages, words, start, walks)) {
         this.fault[FAULT.index] = index + done;
         return done;
       }
-      this.countKinds(words, first + done, batch);
-      const { counters, staticSize: size } = this;
+      this.countKinds(words, start, batch);
       counters[L1_HITS + size]! += batch - missed;
       counters[L1_MISSES]! += missed;
       counters[STLB_HITS + size]! += missed - walks;
@@ -227,47 +238,34 @@ export class Core {
     return count;
   }
 
-  /** The L1 pass: leaves the pages that missed, their words, and the slots that they were filled to; returns how many. */
-  private passL1(pages: Float64Array, words: Uint16Array, first: number, count: number): number {
-    const { l1Slots, missedPages, missedWords } = this;
-    const l1 = this.l1d.ofSize[this.staticSize];
-    l1?.pass(pages, first, count, this.staticSize, this.tag, l1Slots);
-    let missed = 0;
+  /** Walks for the pages at the first so many `places`; false when one breaks the promise. */
+  private walkPlaces(pages: Float64Array, words: Uint16Array, first: number, count: number): boolean {
+    const { places, missedPages, state } = this;
+    for (let i = 0; i < count; i++) missedPages[i] = pages[first + places[i]!]!;
+    this.table.readAhead(missedPages, count, this.frames);
+    this.nested?.table.readAhead(this.frames, count, this.frames);
     for (let i = 0; i < count; i++) {
-      if (l1 !== undefined && l1Slots[i]! >= 0) continue;
-      missedPages[missed] = pages[first + i]!;
-      missedWords[missed] = words[first + i]!;
-      l1Slots[missed++] = ~l1Slots[i]!;
+      const word = words[first + places[i]!]!;
+      const status = this.walk(missedPages[i]!, word >> SHIFT === WRITE);
+      if (status !== DONE) {
+        this.report(missedPages[i]!, word, 0, status);
+        return false;
+      }
+      this.unique?.record(state.logPositions, state.logWords, state.logLength);
     }
-    return missed;
+    return true;
   }
 
-  /** The STLB pass over what missed L1; then, in order, the walks and the payloads. Returns the walks, or -1 when one failed. */
-  private passStlb(missed: number): number {
-    const { l1Slots, stlbSlots, missedPages, missedWords, staticSize: size } = this;
-    const l1 = this.l1d.ofSize[size];
-    const stlb = this.stlb.ofSize[size];
-    stlb?.pass(missedPages, 0, missed, size, this.tag, stlbSlots);
-    this.table.readAhead(missedPages, missed, this.frames);
-    this.nested?.table.readAhead(this.frames, missed, this.frames);
-    let walks = 0;
-    for (let i = 0; i < missed; i++) {
-      const slot = stlbSlots[i]!;
-      if (stlb !== undefined && slot >= 0) {
-        l1?.pay(l1Slots[i]!, stlb.frames[slot]!, stlb.flags[slot]!);
-        continue;
-      }
-      const status = this.walk(missedPages[i]!, missedWords[i]! >> SHIFT === WRITE);
-      if (status !== DONE) {
-        this.report(missedPages[i]!, missedWords[i]!, 0, status);
-        return -1;
-      }
-      stlb?.pay(~slot, this.walkFrame, this.walkFlags);
-      l1?.pay(l1Slots[i]!, this.walkFrame, this.walkFlags);
-      this.unique?.record(this.state.logPositions, this.state.logWords, this.state.logLength);
-      walks++;
-    }
-    return walks;
+  /** Writes the payloads that passes have left out: in a run where nothing changes, they are what the tables say. */
+  settle(): void {
+    if (this.isSettled) return;
+    this.isSettled = true;
+    const frameOf = (page: number): number => {
+      const frame = this.table.lookup(page);
+      return this.nested ? this.nested.table.lookup(frame) : frame;
+    };
+    for (const side of [this.l1d, this.stlb])
+      side.ofSize[this.staticSize]?.settle(this.staticSize, this.tag, frameOf);
   }
 
   private countKinds(words: Uint16Array, first: number, count: number): void {
@@ -291,6 +289,7 @@ export class Core {
    */
   private runPages(from: number, count: number): number {
     const generator = this.generator!;
+    this.settle();
     let done = 0;
     while (done < count) {
       const length = generator.nextRun(from + done, count - done);

@@ -218,7 +218,8 @@ export class Physical implements Below {
 /** Which entries a radix dimension belongs to, and how its references are counted. */
 export type RadixRole = 'only' | 'guest' | 'nested';
 
-const REMEMBERED = 4096;
+/** Level-1 tables that are remembered: those of 8 GiB. */
+const LEAF_TABLES = 4096;
 /** Stands for a host address that is to be found. */
 const UNKNOWN = -1;
 
@@ -236,8 +237,12 @@ export class Radix implements Translation {
   /** Of its references' positions in the matrix: of level 0 in row 0, and how far apart the levels are. */
   private readonly origin: number;
   private readonly stride: number;
-  private readonly directories = new Float64Array(REMEMBERED).fill(-1);
-  private readonly leafTables = new Int32Array(REMEMBERED);
+  private lowestLevel = 1;
+  /** For {@link readAhead}: by the low bits of a number of 512 pages, that number and the first word of their table. */
+  private readonly leafTables = {
+    regions: new Float64Array(LEAF_TABLES).fill(-1),
+    words: new Uint32Array(LEAF_TABLES),
+  };
   root = 0;
   owner = 0;
   zone: TableZone = { base: 0, frames: 0, word: 0 };
@@ -379,37 +384,50 @@ export class Radix implements Translation {
   }
 
   /**
-   * Reads the entries that walks for so many pages will end at, so that they are near: these reads do not wait for one
-   * another, as those of the walks do. Leaves the frames that they lead to in `frames`. Counts and changes nothing.
+   * Reads the level-1 entries of so many pages, so that they are near when the walks come: these reads do not wait for one
+   * another, as those of a walk do. Leaves the frames that they lead to in `frames`. Nothing is counted and nothing
+   * changes; what is remembered of the way, or is not there, may be wrong, and then the reads are in vain.
    */
   readAhead(pages: Float64Array, count: number, frames: Float64Array): void {
     const { memory } = this.state;
-    const { directories, leafTables } = this;
+    const { regions, words } = this.leafTables;
     for (let i = 0; i < count; i++) {
       const page = pages[i]!;
-      const directory = Math.floor(page / 512);
-      const place = directory & (REMEMBERED - 1);
-      if (directories[place] !== directory) this.remember(page, directory, place);
-      const at = 2 * (leafTables[place]! + (page & 511));
-      frames[i] = (memory[at + 1]! & 0xfffff) * 2 ** 20 + (memory[at]! >>> 12);
+      const region = Math.floor(page / ENTRIES);
+      const place = region & (LEAF_TABLES - 1);
+      if (regions[place] !== region) {
+        regions[place] = region;
+        words[place] = this.leafTableWord(page);
+      }
+      const at = 2 * (words[place]! + (page & (ENTRIES - 1)));
+      frames[i] = frameOf(memory[at]!, memory[at + 1]!);
     }
   }
 
-  private remember(page: number, directory: number, place: number): void {
+  /** The frame of a page of which it is promised that it is mapped. Nothing is counted and nothing changes. */
+  lookup(page: number): number {
+    const { memory } = this.state;
+    const at = 2 * (this.leafTableWord(page) + indexAt(page, this.lowestLevel));
+    const frame = frameOf(memory[at]!, memory[at + 1]!);
+    return frame - offsetIn(frame, this.lowestLevel - 1) + offsetIn(page, this.lowestLevel - 1);
+  }
+
+  /** First word of the lowest table on the way to a page; leaves its level in `lowestLevel`. */
+  private leafTableWord(page: number): number {
     const { memory } = this.state;
     const { base, frames, word } = this.zone;
+    let tableWord = word;
     let table = this.root;
-    let start = word;
     for (let level = this.levels; level > 0; level--) {
       const position = table - base;
       if (position < 0 || position >= frames) break;
-      start = word + position * ENTRIES;
-      const at = 2 * (start + indexAt(page, level));
-      if (level === 1 || (memory[at]! & (PRESENT | PAGE_SIZE)) !== PRESENT) break;
+      this.lowestLevel = level;
+      tableWord = word + position * ENTRIES;
+      const at = 2 * (tableWord + indexAt(page, level));
+      if ((memory[at]! & PRESENT) === 0 || isLeaf(memory[at]!, level)) break;
       table = frameOf(memory[at]!, memory[at + 1]!);
     }
-    this.directories[place] = directory;
-    this.leafTables[place] = start;
+    return tableWord;
   }
 
   /** Whether the walk will set A or D in an entry, if it may. Looks without a reference, as the hardware's write does. */

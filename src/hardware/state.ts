@@ -110,6 +110,7 @@ function saveSet(cache: SetAssoc, payloads: Payloads, set: number, out: number[]
 
 /** The complete state in canonical form. */
 export function saveState(core: Core): Float64Array {
+  core.settle();
   const out: number[] = [];
   for (const [cache, payloads] of structures(core)) {
     const at = out.push(0);

@@ -45,42 +45,52 @@ export class TlbArray {
   }
 
   /**
-   * Looks pages up in order, each as {@link find}, promotes what hits and fills what does not, keys alone: payloads are
-   * the caller's. `slots` gets the slot of each page, as its complement where it was filled. For ordered policies.
+   * Looks pages up in order, promotes what hits and fills what does not, as {@link find} and {@link fill} would, but for
+   * the payloads: those are left to {@link settle}. The pages are at `first` and so many `places` further on; the places
+   * of those that missed are left at the front of `places`, and their number is returned. For ordered policies.
    */
   pass(
     pages: Float64Array,
     first: number,
+    places: Int32Array,
     count: number,
     size: number,
     tag: number,
-    slots: Int32Array,
-  ): void {
+  ): number {
     const { cache } = this;
     // Held here, the arrays stay in registers over the whole batch.
     const { keys, owners, ways, isScanned } = cache;
     const scale = ENTRIES_PER_TABLE ** -size;
+    let missed = 0;
     for (let i = 0; i < count; i++) {
-      const number = Math.floor(pages[first + i]! * scale);
+      const place = places[i]!;
+      const number = Math.floor(pages[first + place]! * scale);
       const set = cache.setOf(number);
       const key = keyOf(number, size);
       const slot = isScanned ? scan(keys, owners, set * ways, ways, key, tag) : cache.find(set, key, tag);
       if (slot >= 0) {
         cache.promote(slot);
-        slots[i] = slot;
       } else {
-        slots[i] = ~cache.fill(set, key, tag, 0);
+        cache.fill(set, key, tag, 0);
+        places[missed++] = place;
       }
+    }
+    return missed;
+  }
+
+  /** Writes the payloads of all entries of a size and a tag: every right, and the frame that `frameOf` gives for a page. */
+  settle(size: number, tag: number, frameOf: (page: number) => number): void {
+    const { keys, owners } = this.cache;
+    for (let slot = 0; slot < keys.length; slot++) {
+      if (!this.cache.valid(slot) || owners[slot] !== tag || keys[slot]! % 4 !== size) continue;
+      this.frames[slot] = frameOf(Math.floor(keys[slot]! / 4) * ENTRIES_PER_TABLE ** size);
+      this.flags[slot] = TLB_FLAGS.writable | TLB_FLAGS.dirty;
     }
   }
 
   /** Fills a page of one size. */
   fill(number: number, size: number, tag: number, frame: number, flags: number, index: number): void {
-    this.pay(this.cache.fill(this.cache.setOf(number), keyOf(number, size), tag, index), frame, flags);
-  }
-
-  /** Writes the payload of a slot. */
-  pay(slot: number, frame: number, flags: number): void {
+    const slot = this.cache.fill(this.cache.setOf(number), keyOf(number, size), tag, index);
     this.frames[slot] = frame;
     this.flags[slot] = flags;
   }

@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -95,6 +96,10 @@ function difference(mine: Plan, theirs: Plan): string {
  * @throws {NestwalkError} `sweep.plan` when the folder holds another sweep; `sweep.folder`
  */
 export function freezePlan(plan: Plan, sweep: string): void {
+  if (sweep.trim() === '')
+    throw new NestwalkError('usage', 'the folder of a sweep has an empty name; give --out DIR');
+  if (existsSync(sweep) && !statSync(sweep).isDirectory())
+    throw new NestwalkError('usage', `${sweep} is a file; a sweep needs a folder of its own, which it makes`);
   if (existsSync(planFile(sweep))) {
     const frozen = readPlan(sweep);
     if (frozen.identity !== plan.identity)

@@ -1,5 +1,5 @@
 /** What is in a trace, and its conversion to `.nwt`. */
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { compressionByName, formatByName, type TraceFormat } from '../config/traceFormat.ts';
 import { NestwalkError } from '../errors.ts';
 import type { AccessBlock, ReadOptions } from './block.ts';
@@ -80,6 +80,18 @@ export async function convertTrace(
     throw new NestwalkError(
       'usage',
       `a trace is converted to a file named *.nwt (its blocks are compressed); ${to} was given`,
+    );
+  }
+  if (resolve(from) === resolve(to)) {
+    throw new NestwalkError(
+      'usage',
+      `${to} is the trace that is to be converted; give the new one another name`,
+    );
+  }
+  if (options.limit !== undefined && options.limit < 1) {
+    throw new NestwalkError(
+      'usage',
+      `a limit of ${options.limit} accesses would leave an empty trace; give at least 1`,
     );
   }
   const source = await openSource(from);
