@@ -85,7 +85,7 @@ export class TypeScriptHardware implements SimulatedHardware {
   }
 
   counters(): Float64Array {
-    return this.core.counters.slice();
+    return this.core.readCounters();
   }
 
   unique(): Float64Array {

@@ -191,6 +191,11 @@ class Component {
     return this.#record[COMPONENT[name]];
   }
 
+  /** Whether it or a component below it writes. */
+  hasWrites(): boolean {
+    return this.writeThreshold > 0 || this.children.some((child) => child.hasWrites());
+  }
+
   /** Composites on the longest path from here down, this one included. */
   depth(): number {
     return this.children.length === 0 ? 0 : 1 + Math.max(...this.children.map((child) => child.depth()));
@@ -240,6 +245,8 @@ class Level {
 export class AccessGenerator {
   /** Whether {@link nextRun} answers: the workload is one `stride` shorter than a page, and never writes. */
   readonly hasRuns: boolean;
+  /** Whether any access writes. */
+  readonly hasWrites: boolean;
   /** Page of the run that {@link nextRun} found last. */
   runPage = 0;
   readonly #seedLow: number;
@@ -252,6 +259,7 @@ export class AccessGenerator {
   /** Child of each access of a batch, and the index which that child sees. */
   readonly #choices = new Uint32Array(BATCH);
   readonly #childIndices = new Float64Array(BATCH);
+  #wantsWords = true;
   /** Page in the region and offset that {@link #locate} found. */
   #page = 0;
   #offset = 0;
@@ -262,11 +270,16 @@ export class AccessGenerator {
     this.#tables = block.tables;
     this.#root = new Component(block, 0);
     this.#levels = Array.from({ length: this.#root.depth() + 1 }, () => new Level());
+    this.hasWrites = this.#root.hasWrites();
     this.hasRuns = this.#root.pattern === 'stride' && this.#root.parameter('repeatsPages') === 1;
   }
 
-  /** Writes the accesses `from` to `from + count - 1` to the first `count` places of `pages` and `words`. */
-  fill(from: number, count: number, pages: Float64Array, words: Uint16Array): void {
+  /**
+   * Writes the accesses `from` to `from + count - 1` to the first `count` places of `pages` and `words`; without `words`
+   * kinds and offsets are not even drawn.
+   */
+  fill(from: number, count: number, pages: Float64Array, words?: Uint16Array): void {
+    this.#wantsWords = words !== undefined;
     const level = this.#levels[0];
     for (let done = 0; done < count; done += BATCH) {
       const size = Math.min(BATCH, count - done);
@@ -274,7 +287,7 @@ export class AccessGenerator {
       for (let k = 0; k < size; k++) indices[k] = from + done + k;
       this.#component(this.#root, 0, 0, size, false);
       pages.set(level.pages.subarray(0, size), done);
-      words.set(level.words.subarray(0, size), done);
+      words?.set(level.words.subarray(0, size), done);
     }
   }
 
@@ -391,7 +404,7 @@ export class AccessGenerator {
       this.#stride(c, level, kinds, start, count);
       return;
     }
-    this.#kinds(c, kinds, level.words, start, count);
+    if (this.#wantsWords) this.#kinds(c, kinds, level.words, start, count);
     switch (c.pattern) {
       case 'chase':
         this.#chase(c, level, start, count);
@@ -401,7 +414,7 @@ export class AccessGenerator {
         return;
       default:
     }
-    if (burst) this.#draws(c.stream, ACCESS, level.indices, start, count);
+    if (burst || !this.#wantsWords) this.#draws(c.stream, ACCESS, level.indices, start, count);
     switch (c.pattern) {
       case 'zipf':
         this.#zipf(c, level.pages, start, count);
@@ -469,7 +482,7 @@ export class AccessGenerator {
 
   /** A stride has offsets of its own; only the kinds are drawn. */
   #stride(c: Component, level: Level, kinds: Float64Array, start: number, count: number): void {
-    if (c.writeThreshold > 0) this.#kinds(c, kinds, level.words, start, count);
+    if (c.writeThreshold > 0 && this.#wantsWords) this.#kinds(c, kinds, level.words, start, count);
     else level.words.fill(0, start, start + count);
     for (let k = start; k < start + count; k++) {
       this.#locate(c, level.indices[k]);

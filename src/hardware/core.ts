@@ -53,13 +53,14 @@ const WRITE = ACCESS_KINDS.indexOf('write');
 const FETCH = ACCESS_KINDS.indexOf('fetch');
 const OFFSET_MASK = (1 << KIND_SHIFT) - 1;
 
+const PLAIN_READS = new Uint16Array(BATCH);
 const EVERY_PLACE = Int32Array.from({ length: BATCH }, (_, place) => place);
 /** The same number, as a 32-bit integer to the JavaScript engine where it is one. */
 const asInteger = (value: number): number => ((value | 0) === value ? value | 0 : value);
 
 /** The core: hardware state, counters and the way they change. */
 export class Core {
-  readonly counters = new Float64Array(COUNTER_SLOTS);
+  private readonly counters = new Float64Array(COUNTER_SLOTS);
   readonly fault = new Float64Array(FAULT_SLOTS);
   readonly l1d: TlbSide;
   readonly l1i: TlbSide | undefined;
@@ -139,6 +140,13 @@ export class Core {
     this.generator = workload ? new AccessGenerator(workload) : undefined;
   }
 
+  /** A copy of the counters, laid out by the schema. */
+  readCounters(): Float64Array {
+    const counters = this.counters.slice();
+    this.state.complete(counters);
+    return counters;
+  }
+
   /** Attaches an observer of walks, or none. */
   setProbe(probe: Probe | undefined): void {
     this.state.probe = probe;
@@ -165,10 +173,18 @@ export class Core {
   runSynthetic(from: number, count: number): number {
     const generator = this.generator!;
     if (generator.hasRuns && !this.dataThroughCaches) return this.runPages(from, count);
+    // Passes look at no offsets, and kinds matter to them only if any access writes.
+    const isPlain = this.goesInPasses() && !generator.hasWrites;
     for (let done = 0; done < count; done += BATCH) {
       const batch = Math.min(BATCH, count - done);
-      generator.fill(from + done, batch, this.pages, this.words);
-      const completed = this.runRecorded(this.pages, this.words, 0, batch, from + done);
+      generator.fill(from + done, batch, this.pages, isPlain ? undefined : this.words);
+      const completed = this.runRecorded(
+        this.pages,
+        isPlain ? PLAIN_READS : this.words,
+        0,
+        batch,
+        from + done,
+      );
       if (completed < batch) return done + completed;
     }
     this.fault[FAULT.detail] = DONE;

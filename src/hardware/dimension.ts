@@ -118,6 +118,8 @@ export class WalkState {
 
   /** Whether there is a log: where no walk can fault and nothing observes them, nobody reads it. */
   private readonly logs: boolean;
+  /** Whether there are PTE caches. Without, memory serves every reference, and {@link complete} counts them. */
+  private readonly hasCaches: boolean;
 
   constructor(
     memory: Uint32Array,
@@ -127,6 +129,7 @@ export class WalkState {
     logs: boolean,
   ) {
     this.logs = logs;
+    this.hasCaches = caches.caches.length > 0;
     this.memory = memory;
     this.counters = counters;
     this.caches = caches;
@@ -135,12 +138,19 @@ export class WalkState {
 
   /**
    * Counts the read of an entry that no PSC or nested TLB saved, unless the page-walk cache has it, which holds entries
-   * that point at tables. `word` is its HPA / 8. Returns the level of the PTE caches that served it, or -1 for the PWC.
+   * that point at tables. The entry is at an index of a host frame. Returns the level of the PTE caches that served it, or -1 for the PWC.
    */
-  reference(position: number, word: number, isPointer: boolean, nested: boolean): number {
+  reference(
+    position: number,
+    hostFrame: number,
+    index: number,
+    low: number,
+    leaf: boolean,
+    nested: boolean,
+  ): number {
     const { counters, pwc } = this;
-    if (pwc !== undefined && isPointer && (!nested || pwc.holdsNested)) {
-      if (pwc.probe(word)) {
+    if (pwc !== undefined && !leaf && (low & PRESENT) !== 0 && (!nested || pwc.holdsNested)) {
+      if (pwc.probe(hostFrame * ENTRIES + index)) {
         counters[PWC_HITS + position]!++;
         return -1;
       }
@@ -149,11 +159,22 @@ export class WalkState {
     counters[REFS + position]!++;
     if (this.logs) {
       this.logPositions[this.logLength] = position;
-      this.logWords[this.logLength++] = word;
+      this.logWords[this.logLength++] = hostFrame * ENTRIES + index;
     }
-    const servedBy = this.caches.access(word);
+    if (!this.hasCaches) return 0;
+    const servedBy = this.caches.access(hostFrame * ENTRIES + index);
     counters[(nested ? NESTED_REF_HITS : REF_HITS) + servedBy]!++;
     return servedBy;
+  }
+
+  /** Completes a copy of the counters: `refHits` of a machine without PTE caches are the sums of the references. */
+  complete(counters: Float64Array): void {
+    if (this.hasCaches) return;
+    for (let position = 0; position < POSITIONS; position++) {
+      const isGuest = position < (ROW_PT + 1) * COLUMN_COUNT || position % COLUMN_COUNT === COLUMN_G;
+      const references = counters[REFS + position]! + counters[FAULT_REFS + position]!;
+      counters[isGuest ? REF_HITS : NESTED_REF_HITS]! += references;
+    }
   }
 
   /** Moves the references of the walk under way from `refs` to `faultRefs`. */
@@ -272,9 +293,9 @@ export class Radix implements Translation {
     const { state, psc, below, owner, sets, levels, stride } = this;
     const { memory, probe } = state;
     const { base, frames, word } = this.zone;
-    const firstCell = this.origin + row * COLUMN_COUNT;
     const nested = this.role === 'nested';
     const physical = this.role !== 'guest';
+    const hasPsc = psc.present.length > 0;
     let level = levels;
     let table = this.root;
     let host = UNKNOWN;
@@ -306,10 +327,12 @@ export class Radix implements Translation {
       break;
     }
 
+    let scale = SCALE[level - 1]!;
+    let cell = this.origin + row * COLUMN_COUNT - stride * level;
     for (;;) {
       const position = table - base;
       if (position < 0 || position >= frames) return CORRUPT_TABLE;
-      const index = indexAt(page, level);
+      const index = (page * scale) & (ENTRIES - 1);
       const at = 2 * (word + position * ENTRIES + index);
       let low = memory[at]!;
 
@@ -323,7 +346,7 @@ export class Radix implements Translation {
           host = below.frame;
           hostWritable = below.writable;
         }
-        if (level < levels) {
+        if (hasPsc && level < levels) {
           const flags = (pathWritable ? PATH_WRITABLE : 0) | (physical || hostWritable ? HOST_WRITABLE : 0);
           psc.fill(level + 1, page, owner, table, host, flags);
         }
@@ -342,8 +365,7 @@ export class Radix implements Translation {
 
       const high = memory[at + 1]!;
       const leaf = isLeaf(low, level);
-      const cell = firstCell - stride * level;
-      const servedBy = state.reference(cell, host * ENTRIES + index, !leaf && (low & PRESENT) !== 0, nested);
+      const servedBy = state.reference(cell, host, index, low, leaf, nested);
       if (probe !== undefined) {
         const place = { row: Math.floor(cell / COLUMN_COUNT), column: cell % COLUMN_COUNT, level, index };
         probe.step({
@@ -380,6 +402,8 @@ export class Radix implements Translation {
       table = frameOf(low, high);
       host = UNKNOWN;
       level--;
+      scale *= ENTRIES;
+      cell += stride;
     }
   }
 

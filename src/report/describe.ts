@@ -34,7 +34,8 @@ export function describePattern(component: ComponentConfig): string {
 export function describeWorkload(config: ResolvedConfig): string {
   if (isTrace(config.workload)) {
     // A trace may end before.
-    const length = config.accesses === undefined ? 'to its end' : `at most ${count(config.accesses)} accesses`;
+    const length =
+      config.accesses === undefined ? 'to its end' : `at most ${count(config.accesses)} accesses`;
     const { trace, format, fetches } = config.workload;
     return `trace ${path.basename(trace)} (${format}${fetches ? '' : ', without fetches'}), ${length}`;
   }

@@ -172,7 +172,8 @@ export async function walkOnce(
     loop.synthetic(done, Math.min(WARM_CHUNK, warm - done));
     // Lets the signal in.
     await setImmediate();
-    if (options.signal?.aborted) throw new NestwalkError('run.cancelled', 'The walk was interrupted while warming up.');
+    if (options.signal?.aborted)
+      throw new NestwalkError('run.cancelled', 'The walk was interrupted while warming up.');
   }
 
   const recorder = new Recorder(config);

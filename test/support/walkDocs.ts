@@ -200,7 +200,7 @@ export function logOf(section: Section): string[] {
   core.loadContext(contextBlock(system.context));
   const logger = new Logger(config);
   const hits = (): number[] =>
-    [COUNTER.l1Hits, COUNTER.l1iHits, COUNTER.stlbHits].map((at) => sumOf(core.counters, at, 3));
+    [COUNTER.l1Hits, COUNTER.l1iHits, COUNTER.stlbHits].map((at) => sumOf(core.readCounters(), at, 3));
   let before = hits();
   let walkFrom = 0;
   core.setProbe(logger);
