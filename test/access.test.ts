@@ -476,6 +476,19 @@ describe('the TypeScript generator', () => {
     );
   });
 
+  it('gives the same pages to those who want no kinds and offsets, and says whether there are writes', () => {
+    fc.assert(
+      fc.property(scene, (all) => {
+        const { generator, pages, words } = generated(all);
+        const alone = new Float64Array(all.count);
+        generator.fill(all.from, all.count, alone);
+        expect(alone).toEqual(pages);
+        if (!generator.hasWrites) expect(words.every((word) => word >> KIND_SHIFT === 0)).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it('is a pure function of the index: any cut of the stream, in any order, gives the same', () => {
     fc.assert(
       fc.property(scene, fc.array(fc.nat(1299), { maxLength: 5 }), (all, cuts) => {

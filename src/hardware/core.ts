@@ -1,6 +1,7 @@
 /**
  * The core: one access at a time through L1, STLB and the walker; faults end the stream and are retried by the
- * caller; invalidations from the software. This file is the specification of `native/hardware/core.h`.
+ * caller; invalidations from the software. This file is the specification of `native/hardware/core.h`. The sentences of
+ * docs/model.md are in `access`; `runPasses` gives the same in runs where nothing can change, and faster.
  */
 import {
   ACCESS_KINDS,
@@ -53,7 +54,9 @@ const WRITE = ACCESS_KINDS.indexOf('write');
 const FETCH = ACCESS_KINDS.indexOf('fetch');
 const OFFSET_MASK = (1 << KIND_SHIFT) - 1;
 
+/** Words of a batch of reads. */
 const PLAIN_READS = new Uint16Array(BATCH);
+/** Places of a whole batch. */
 const EVERY_PLACE = Int32Array.from({ length: BATCH }, (_, place) => place);
 /** The same number, as a 32-bit integer to the JavaScript engine where it is one. */
 const asInteger = (value: number): number => ((value | 0) === value ? value | 0 : value);

@@ -4,9 +4,13 @@ import Table from 'cli-table3';
 
 /** How text is marked. The plain one returns it unchanged. */
 export interface Style {
+  /** Headings and what matters most. */
   strong: (text: string) => string;
+  /** What may be overlooked. */
   faint: (text: string) => string;
+  /** Better than what it is compared with. */
   good: (text: string) => string;
+  /** Worse than what it is compared with. */
   bad: (text: string) => string;
 }
 

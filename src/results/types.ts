@@ -152,6 +152,7 @@ export interface RunOptions {
   segmentAccesses?: number;
   /** Stops the run, which then rejects with the code `run.cancelled`. */
   signal?: AbortSignal;
+  /** Told ten times a second how far the run is. It must not throw. */
   onProgress?: (progress: RunProgress) => void;
 }
 

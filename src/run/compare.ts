@@ -40,6 +40,7 @@ export interface CompareOptions extends Omit<RunOptions, 'onProgress'> {
   guestPages?: readonly PageSize[];
   /** Nested page sizes; default: all that the nested table has levels for. */
   nestedPages?: readonly PageSize[];
+  /** Told how far the run under way is. It must not throw. */
   onProgress?: (progress: CompareProgress) => void;
 }
 

@@ -33,6 +33,7 @@ export interface LocalOptions {
   /** Takes up cells that were given up before this session; what fails in it stays given up. */
   retryFailed?: boolean;
   signal?: AbortSignal;
+  /** Told how far the sweep is. It must not throw. */
   onProgress?: (progress: SweepProgress) => void;
   /** Told what the user should know at once: a process that died, a pass that failed. */
   onNote?: (text: string) => void;

@@ -40,6 +40,7 @@ export interface ShareOptions {
    */
   retryBefore?: number;
   signal?: AbortSignal;
+  /** Told of each pass begun, finished or given up. It must not throw. */
   onEvent?: (event: ShareEvent) => void;
   /** Instead of the file system, for tests. */
   files?: JournalFiles;
