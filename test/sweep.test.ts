@@ -842,10 +842,10 @@ describe('the store', () => {
     const column = { name: 'N', type: 'VARCHAR' as const, meaning: '' };
     const twice = { columns: [...table.columns, column], rows: [] };
     for (const failing of [
-      queryStore(twice, 'FROM cells'),
-      writeParquet(path.join(root, 'x.parquet'), twice),
+      () => queryStore(twice, 'FROM cells'),
+      () => writeParquet(path.join(root, 'x.parquet'), twice),
     ])
-      await expect(failing).rejects.toMatchObject({
+      await expect(failing()).rejects.toMatchObject({
         name: 'NestwalkError',
         code: 'store.failed',
         message: expect.stringMatching(/already exists/),
