@@ -25,12 +25,7 @@ describe('the glossary', () => {
 
 describe('nothing of a machine', () => {
   it('is named: no absolute paths of somebody’s folders', () => {
-    expect(
-      linesMatching(
-        everything,
-        /(?<![\w.$}])\/(tmp|home|root|Users)\//,
-      ),
-    ).toEqual([]);
+    expect(linesMatching(everything, /(?<![\w.$}])\/(tmp|home|root|Users)\//)).toEqual([]);
   });
 
   it('is left unfinished', () => {
