@@ -1,6 +1,7 @@
 /** The commands: arguments in, a function of the library called, its result printed. No logic of their own. */
 import { Command, Option } from 'commander';
 import type { ResolvedConfig } from '../config/resolved.ts';
+import { chartWidth } from '../report/charts.ts';
 import { renderComparison } from '../report/comparison.ts';
 import { styleFor } from '../report/table.ts';
 import { renderRun } from '../report/terminal.ts';
@@ -73,7 +74,9 @@ Examples:
       const result = await watched(flags.quiet, (show) =>
         simulate(config, { ...runOptions(flags), signal, onProgress: (progress) => show.update(progress) }),
       );
-      await print(flags.json ? json(result) : renderRun(result, styleFor(process.stdout)));
+      await print(
+        flags.json ? json(result) : renderRun(result, styleFor(process.stdout), chartWidth(process.stdout)),
+      );
     });
 }
 
@@ -107,7 +110,11 @@ Examples:
               show.update(progress, `${progress.cell} of ${progress.cells}, ${progress.label}: `),
           }),
         );
-        await print(flags.json ? json(comparison) : renderComparison(comparison, styleFor(process.stdout)));
+        await print(
+          flags.json
+            ? json(comparison)
+            : renderComparison(comparison, styleFor(process.stdout), chartWidth(process.stdout)),
+        );
       },
     );
 }

@@ -6,6 +6,7 @@ import { loadConfigFile } from '../config/file.ts';
 import { parseBytes, parseCount } from '../config/units.ts';
 import type { EngineRequest } from '../engine/loader.ts';
 import { NestwalkError } from '../errors.ts';
+import { chartWidth } from '../report/charts.ts';
 import { count } from '../report/format.ts';
 import { renderPlan, renderSweepStatus, renderSweepSummary } from '../report/sweep.ts';
 import { styleFor } from '../report/table.ts';
@@ -161,7 +162,13 @@ async function runHere(plan: Plan, sweep: string, flags: SweepFlags, signal: Abo
   const data = readSweep(sweep);
   const status = sweepStatus(sweep, data);
   const summary = (): string =>
-    renderSweepSummary(plan, sweepTable(data.plan, data.journal), status, styleFor(process.stdout));
+    renderSweepSummary(
+      plan,
+      sweepTable(data.plan, data.journal),
+      status,
+      styleFor(process.stdout),
+      chartWidth(process.stdout),
+    );
   await print(flags.json ? JSON.stringify(status, null, 2) : summary());
   if (status.failed.length > 0)
     throw new NestwalkError(

@@ -2,6 +2,7 @@
 import type { Provenance } from '../results/types.ts';
 import type { Comparison, ComparisonCell } from '../run/compare.ts';
 import type { PageSize } from '../schema.ts';
+import { barChart } from './charts.ts';
 import { describeHardware, describeWorkload } from './describe.ts';
 import { count, decimal, fine, perCent, ratio } from './format.ts';
 import { numeric, type Style, table, text } from './table.ts';
@@ -67,11 +68,21 @@ function square(comparison: Comparison, show: (cell: ComparisonCell) => string, 
   );
 }
 
+/** Walk cycles per access of every cell, as bars. */
+function cycleBars({ cells }: Comparison, width: number, style: Style): string {
+  const bars = cells.map(({ guestPage, nestedPage, result }) => {
+    const value = result.metrics.walkCyclesPerAccess.total;
+    return { label: `${guestPage} on ${nestedPage ?? 'native'}`, value, shown: fine(value) };
+  });
+  return `${style.strong('Walk cycles per access')}\n${barChart(bars, width, style)}`;
+}
+
 /**
  * A comparison as text: every cell with its misses, references per walk and walk cycles, then the square of walk
  * cycles in per cent of the baseline.
+ * @param width columns that bars may take, see `chartWidth`; 0 for none
  */
-export function renderComparison(comparison: Comparison, style: Style): string {
+export function renderComparison(comparison: Comparison, style: Style, width = 0): string {
   const { guestPage, nestedPage } = comparison.baseline;
   const last = comparison.cells[comparison.cells.length - 1].result;
   const machine = describeHardware(last.config.machine);
@@ -83,6 +94,7 @@ export function renderComparison(comparison: Comparison, style: Style): string {
       (cell) => marked(cell.perCent.walkCyclesPerAccess, style),
       style,
     )}`,
+    ...(width > 0 ? [cycleBars(comparison, width, style)] : []),
     renderProvenance(provenanceOf(comparison), style),
   ].join('\n\n');
 }

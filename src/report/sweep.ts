@@ -2,6 +2,7 @@
 import type { StoreTable, StoreValue } from '../results/store.ts';
 import type { Plan } from '../sweep/plan.ts';
 import type { SweepStatus } from '../sweep/status.ts';
+import { barChart, sparkline } from './charts.ts';
 import { bytes, count, decimal, duration, fine, perCent, ratio } from './format.ts';
 import { facts, numeric, type Style, table, text } from './table.ts';
 
@@ -271,8 +272,53 @@ function pageTable(plan: Plan, groups: readonly PageGroup[], style: Style): stri
   return table(heads, body, style);
 }
 
-/** The end of a sweep: how it stands, the best and worst cells, and 4 KiB against 2 MiB nested pages where both are there. */
-export function renderSweepSummary(plan: Plan, data: StoreTable, status: SweepStatus, style: Style): string {
+/** Values of an axis beyond which its bars become a sparkline. */
+const MOST_BARS = 8;
+
+/** For each axis with several values: the mean of the measure at each of them, in the order of the sweep file. */
+function axisCharts(
+  plan: Plan,
+  data: StoreTable,
+  done: readonly Row[],
+  width: number,
+  style: Style,
+): string[] {
+  const measure = measureOf(plan.counters);
+  const show = plan.counters === 'all' ? fine : ratio;
+  const axes = data.columns.filter(({ meaning }) => meaning.startsWith('varied: '));
+  return axes.flatMap(({ name, meaning }) => {
+    const sums = new Map<string, { sum: number; cells: number }>();
+    for (const row of done) {
+      const key = String(row[name] ?? '');
+      const { sum, cells } = sums.get(key) ?? { sum: 0, cells: 0 };
+      sums.set(key, { sum: sum + number(row, measure), cells: cells + 1 });
+    }
+    if (sums.size < 2) return [];
+    const means = [...sums].map(([label, { sum, cells }]) => ({ label: cut(label), value: sum / cells }));
+    const chart =
+      means.length <= MOST_BARS
+        ? barChart(
+            means.map(({ label, value }) => ({ label, value, shown: show(value) })),
+            width,
+            style,
+          )
+        : `${means[0].label} ${sparkline(means.map(({ value }) => value))} ${means[means.length - 1].label}` +
+          `  ${style.faint(`${show(means[0].value)} … ${show(means[means.length - 1].value)}`)}`;
+    return [section(`by ${meaning.replace(/^varied: /, '')}`, chart, style)];
+  });
+}
+
+/**
+ * The end of a sweep: how it stands, the best and worst cells, and 4 KiB against 2 MiB nested pages where both are there.
+ * @param width columns that charts may take, see `chartWidth`; 0 for none
+ */
+export function renderSweepSummary(
+  plan: Plan,
+  data: StoreTable,
+  status: SweepStatus,
+  style: Style,
+  width = 0,
+): string {
   const done = rowsOf(data).filter((row) => row.status === 'done');
   const parts = [renderSweepStatus(status, style)];
   if (done.length > 0) {
@@ -292,5 +338,10 @@ export function renderSweepSummary(plan: Plan, data: StoreTable, status: SweepSt
         style,
       ),
     );
+  const charts = width > 0 ? axisCharts(plan, data, done, width, style) : [];
+  if (charts.length > 0) {
+    const what = plan.counters === 'all' ? 'Walk cycles per access' : 'Miss ratio';
+    parts.push(style.strong(`${what}, mean over the cells of each value`), ...charts);
+  }
   return parts.join('\n\n');
 }

@@ -4,6 +4,7 @@ import { columnSum, levelNames, matrixSum, NESTED_ROWS, PSC_LEVELS } from '../re
 import { probeCounts } from '../results/metrics.ts';
 import type { Counters, Matrix, Metrics, Provenance, ReachBytes, Result } from '../results/types.ts';
 import { PAGE_SIZES, type PageSize, type Row } from '../schema.ts';
+import { barChart } from './charts.ts';
 import { describeMachine, describeWorkload } from './describe.ts';
 import { bytes, count, duration, fine, mean, rate, ratio } from './format.ts';
 import { facts, numeric, type Style, table, text } from './table.ts';
@@ -210,8 +211,52 @@ function optionalSections(result: Result, style: Style): string[] {
   return sections;
 }
 
-/** One run as text: TLBs, walks, the reference matrix, walk caches, where references were served, provenance. */
-export function renderRun(result: Result, style: Style): string {
+/** Where accesses were answered, and what translation cost, as bars. */
+function runCharts({ counters, metrics }: Result, width: number, style: Style): string[] {
+  const { accesses, walks } = counters;
+  if (accesses === 0) return [];
+  const stlb = columnSum(counters.stlbHits);
+  const answered = [
+    { label: 'L1', value: accesses - stlb - walks },
+    { label: 'STLB', value: stlb },
+    { label: 'walk', value: walks },
+  ];
+  const cycles = [
+    { label: 'STLB hits', value: metrics.stlbHitCycles / accesses },
+    { label: 'guest walk', value: metrics.walkCyclesPerAccess.guest },
+    { label: 'nested walk', value: metrics.walkCyclesPerAccess.nested },
+  ].filter(({ value }) => value > 0);
+  return [
+    section(
+      'Accesses, by what translated them',
+      barChart(
+        answered.map(({ label, value }) => ({ label, value, shown: ratio(value / accesses) })),
+        width,
+        style,
+      ),
+      style,
+    ),
+    ...(cycles.length > 0
+      ? [
+          section(
+            'Cycles of translation per access',
+            barChart(
+              cycles.map(({ label, value }) => ({ label, value, shown: fine(value) })),
+              width,
+              style,
+            ),
+            style,
+          ),
+        ]
+      : []),
+  ];
+}
+
+/**
+ * One run as text: TLBs, walks, the reference matrix, walk caches, where references were served, provenance.
+ * @param width columns that bars may take, see `chartWidth`; 0 for none
+ */
+export function renderRun(result: Result, style: Style, width = 0): string {
   const { counters, metrics, config } = result;
   const nested = config.paging.mode === 'nested';
   const events = Object.entries(result.ledger.events).filter(([, times]) => times > 0);
@@ -249,6 +294,7 @@ export function renderRun(result: Result, style: Style): string {
           ),
         ]
       : []),
+    ...(width > 0 ? runCharts(result, width, style) : []),
     renderProvenance(result.provenance, style),
   ].join('\n\n');
 }
