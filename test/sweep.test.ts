@@ -836,6 +836,18 @@ describe('the store', () => {
       code: 'store.query',
       message: expect.stringMatching(/"y" not found/),
     });
+    for (const [sql, message] of [
+      ['', /there is none/],
+      ['-- a comment', /there is none/],
+      ['SELECT 1; SELECT 2', /these are 2/],
+      ["COPY cells TO 'x.csv'", /asks and changes nothing.*COPY/],
+      ['DROP TABLE cells', /asks and changes nothing.*DROP/],
+    ] as const)
+      await expect(queryStore(table, sql), sql).rejects.toMatchObject({
+        code: 'store.query',
+        message: expect.stringMatching(message),
+      });
+    expect((await queryStore(table, 'DESCRIBE cells; -- and a comment')).rows[0][0]).toBe('n');
   });
 
   it('tells in words what DuckDB does not take, and what it cannot write', async () => {

@@ -171,10 +171,33 @@ function plainValue(value: unknown): StoreValue | boolean {
  * @throws {NestwalkError} `store.missing`; `store.failed`; `store.query` with what DuckDB says
  */
 export async function queryStore(table: StoreTable, sql: string): Promise<QueryAnswer> {
+  const refuse = (cause: Error): never => {
+    throw new NestwalkError('store.query', cause.message.trim(), { cause });
+  };
   return withStore(IN_MEMORY, table, async (connection) => {
-    const answer = await connection.runAndReadAll(sql).catch((cause: Error) => {
-      throw new NestwalkError('store.query', cause.message.trim(), { cause });
+    // DuckDB fails without a reason where there is nothing but blanks and comments.
+    const statements = await connection.extractStatements(`${sql}\n;`).catch((cause: Error) => {
+      if (/native callback/.test(cause.message)) return { count: 0 } as const;
+      return refuse(cause);
     });
+    if (statements.count !== 1) {
+      throw new NestwalkError(
+        'store.query',
+        `a query is one statement, and ${statements.count === 0 ? 'there is none' : `these are ${statements.count}`}; ` +
+          'ask one after the other',
+      );
+    }
+    const prepared = await statements.prepare(0).catch(refuse);
+    const { StatementType } = await loadDuck();
+    const asking: number[] = [StatementType.SELECT, StatementType.EXPLAIN];
+    if (!asking.includes(prepared.statementType)) {
+      throw new NestwalkError(
+        'store.query',
+        `a query asks and changes nothing: SELECT, FROM, EXPLAIN or DESCRIBE, and this is ${StatementType[prepared.statementType] ?? 'another'}; ` +
+          'to write files there is `nestwalk export`',
+      );
+    }
+    const answer = await prepared.runAndReadAll().catch(refuse);
     const types = answer.columnTypes();
     const columns = answer
       .deduplicatedColumnNames()

@@ -91,3 +91,36 @@ export function watch(
     signal?.removeEventListener('abort', cancel);
   };
 }
+
+/**
+ * Runs work whose caller is told of its progress. What the caller's function throws stops the work and becomes the
+ * outcome, instead of ending the process from within a timer.
+ * @param listener the caller's function
+ * @param signal the caller's own; the work gets one that also aborts when the listener has thrown
+ * @throws what `listener` or `work` throws
+ */
+export async function withListener<Event, Value>(
+  listener: ((event: Event) => void) | undefined,
+  signal: AbortSignal | undefined,
+  work: (tell: ((event: Event) => void) | undefined, signal: AbortSignal | undefined) => Promise<Value>,
+): Promise<Value> {
+  if (!listener) return work(undefined, signal);
+  const stopper = new AbortController();
+  let thrown: { error: unknown } | undefined;
+  const tell = (event: Event): void => {
+    if (thrown) return;
+    try {
+      listener(event);
+    } catch (error) {
+      thrown = { error };
+      stopper.abort();
+    }
+  };
+  const signals = signal ? AbortSignal.any([signal, stopper.signal]) : stopper.signal;
+  try {
+    return await work(tell, signals);
+  } finally {
+    // biome-ignore lint/correctness/noUnsafeFinally: what the listener threw is the outcome, whatever the work said of being stopped.
+    if (thrown) throw (thrown as { error: unknown }).error;
+  }
+}

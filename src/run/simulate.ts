@@ -9,7 +9,7 @@ import { computeMetrics } from '../results/metrics.ts';
 import type { Provenance, Result, RunOptions } from '../results/types.ts';
 import { SCHEMA_FINGERPRINT } from '../schema.ts';
 import { fileDigest } from '../trace/digest.ts';
-import type { WatchOptions } from './control.ts';
+import { type WatchOptions, withListener } from './control.ts';
 import { planCut, workersOf } from './cut.ts';
 import type { RunOutcome } from './execute.ts';
 import { runInWorker, WorkerPool } from './pool.ts';
@@ -78,13 +78,20 @@ export async function simulate(input: unknown, options: RunOptions = {}): Promis
   const engine: EngineRequest = options.engine ?? config.run.engine;
   // A missing or stale engine is told here, before a worker is started for it.
   chooseEngine(engine);
-  const onDone = reporter(config, options.onProgress);
-  const outcome = await runOnWorkers(config, engine, options, {
-    ...(options.signal ? { signal: options.signal } : {}),
-    ...(onDone ? { onDone } : {}),
-  });
-  const counters = countersOf(config, outcome);
-  onDone?.(counters.accesses);
+  const { outcome, counters } = await withListener(
+    options.onProgress,
+    options.signal,
+    async (tell, signal) => {
+      const onDone = reporter(config, tell);
+      const outcome = await runOnWorkers(config, engine, options, {
+        ...(signal ? { signal } : {}),
+        ...(onDone ? { onDone } : {}),
+      });
+      const counters = countersOf(config, outcome);
+      onDone?.(counters.accesses);
+      return { outcome, counters };
+    },
+  );
   return {
     schema: SCHEMA_FINGERPRINT,
     config,

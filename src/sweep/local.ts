@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { EngineRequest } from '../engine/loader.ts';
 import { ERRORS, type ErrorCode, NestwalkError } from '../errors.ts';
+import { withListener } from '../run/control.ts';
 import { JournalWriter, readJournal } from './journal.ts';
 import type { Plan } from './plan.ts';
 import type { ShareEvent } from './shard.ts';
@@ -33,7 +34,7 @@ export interface LocalOptions {
   /** Takes up cells that were given up before this session; what fails in it stays given up. */
   retryFailed?: boolean;
   signal?: AbortSignal;
-  /** Told how far the sweep is. It must not throw. */
+  /** Told how far the sweep is. What it throws stops the sweep, which then rejects with it. */
   onProgress?: (progress: SweepProgress) => void;
   /** Told what the user should know at once: a process that died, a pass that failed. */
   onNote?: (text: string) => void;
@@ -104,7 +105,10 @@ function costsOf(plan: Plan): Map<string, Cost> {
  * children cannot even start. What was finished is kept.
  */
 export async function runLocal(plan: Plan, options: LocalOptions): Promise<SweepProgress> {
-  return new Supervisor(plan, options).run();
+  const { onProgress, signal } = options;
+  return withListener(onProgress, signal, (tell, stop) =>
+    new Supervisor(plan, { ...options, onProgress: tell, signal: stop }).run(),
+  );
 }
 
 class Supervisor {
