@@ -8,7 +8,7 @@
 namespace nestwalk::schema {
 
 // Digest of the definition; the loader refuses an addon that carries another.
-inline constexpr char kFingerprint[] = "c3bd02461b0ba6ad";
+inline constexpr char kFingerprint[] = "e12fba6ba0c3794b";
 static_assert(sizeof kFingerprint == 17, "16 hexadecimal digits");
 
 // Page sizes: a page-size index is an index into these lists.
@@ -74,6 +74,13 @@ enum class Replacement : std::uint8_t {
   kRandom = 5,
 };
 inline constexpr std::size_t kReplacementCount = 6;
+
+// How a TLB array picks the set of a page.
+enum class Indexing : std::uint8_t {
+  kLow = 0,
+  kXor = 1,
+};
+inline constexpr std::size_t kIndexingCount = 2;
 
 // What a nested TLB holds.
 enum class NtlbHolds : std::uint8_t {
@@ -176,7 +183,7 @@ static_assert(kCounterNtlbHitsSlots == kRows && kCounterNtlbMissesSlots == kRows
 static_assert(kCounterRefHitsSlots == 2 * (kMaxCaches + 1) && kCounterDataHitsSlots == kMaxCaches + 1);
 
 inline constexpr std::size_t kArraysPerSide = 3;
-inline constexpr std::size_t kArraySlots = 4;
+inline constexpr std::size_t kArraySlots = 5;
 inline constexpr std::size_t kCacheSlots = 3;
 // Machine block: doubles; 0 stands for "none".
 inline constexpr std::size_t kMachineNested = 0;
@@ -193,31 +200,31 @@ inline constexpr std::size_t kMachineL1dCount = 10;
 inline constexpr std::size_t kMachineL1iCount = 11;
 inline constexpr std::size_t kMachineStlbCount = 12;
 inline constexpr std::size_t kMachineL1d = 13;
-inline constexpr std::size_t kMachineL1dSlots = 12;
-inline constexpr std::size_t kMachineL1i = 25;
-inline constexpr std::size_t kMachineL1iSlots = 12;
-inline constexpr std::size_t kMachineStlb = 37;
-inline constexpr std::size_t kMachineStlbSlots = 12;
-inline constexpr std::size_t kMachinePsc = 49;
+inline constexpr std::size_t kMachineL1dSlots = 15;
+inline constexpr std::size_t kMachineL1i = 28;
+inline constexpr std::size_t kMachineL1iSlots = 15;
+inline constexpr std::size_t kMachineStlb = 43;
+inline constexpr std::size_t kMachineStlbSlots = 15;
+inline constexpr std::size_t kMachinePsc = 58;
 inline constexpr std::size_t kMachinePscSlots = 8;
-inline constexpr std::size_t kMachineNestedPsc = 57;
+inline constexpr std::size_t kMachineNestedPsc = 66;
 inline constexpr std::size_t kMachineNestedPscSlots = 8;
-inline constexpr std::size_t kMachineNtlbEntries = 65;
-inline constexpr std::size_t kMachineNtlbWays = 66;
-inline constexpr std::size_t kMachineNtlbHolds = 67;
-inline constexpr std::size_t kMachinePwcEntries = 68;
-inline constexpr std::size_t kMachinePwcWays = 69;
-inline constexpr std::size_t kMachinePwcHolds = 70;
-inline constexpr std::size_t kMachineCacheCount = 71;
-inline constexpr std::size_t kMachineCaches = 72;
+inline constexpr std::size_t kMachineNtlbEntries = 74;
+inline constexpr std::size_t kMachineNtlbWays = 75;
+inline constexpr std::size_t kMachineNtlbHolds = 76;
+inline constexpr std::size_t kMachinePwcEntries = 77;
+inline constexpr std::size_t kMachinePwcWays = 78;
+inline constexpr std::size_t kMachinePwcHolds = 79;
+inline constexpr std::size_t kMachineCacheCount = 80;
+inline constexpr std::size_t kMachineCaches = 81;
 inline constexpr std::size_t kMachineCachesSlots = 21;
-inline constexpr std::size_t kMachinePageBound = 93;
-inline constexpr std::size_t kMachineGuestFrameBound = 94;
-inline constexpr std::size_t kMachineHostFrameBound = 95;
-inline constexpr std::size_t kMachineStaticSize = 96;
-inline constexpr std::size_t kMachineGuestLeaf = 97;
-inline constexpr std::size_t kMachineNestedLeaf = 98;
-inline constexpr std::size_t kMachineSlots = 99;
+inline constexpr std::size_t kMachinePageBound = 102;
+inline constexpr std::size_t kMachineGuestFrameBound = 103;
+inline constexpr std::size_t kMachineHostFrameBound = 104;
+inline constexpr std::size_t kMachineStaticSize = 105;
+inline constexpr std::size_t kMachineGuestLeaf = 106;
+inline constexpr std::size_t kMachineNestedLeaf = 107;
+inline constexpr std::size_t kMachineSlots = 108;
 static_assert(kMachineNestedLeaf + 1 == kMachineSlots, "the last field must end the block");
 
 static_assert(kMachineL1dSlots == kArraysPerSide * kArraySlots);

@@ -137,6 +137,7 @@ function enumerations(): string[] {
     'static_assert(kKindShift == kPageShift[0], "the offset in a 4 KiB page fills the bits below the kind");',
     '',
     ...enumeration('Replacement', indexed(schema.REPLACEMENTS), 'Replacement policies.'),
+    ...enumeration('Indexing', indexed(schema.INDEXINGS), 'How a TLB array picks the set of a page.'),
     ...enumeration('NtlbHolds', indexed(schema.NTLB_HOLDS), 'What a nested TLB holds.'),
     ...enumeration('PwcHolds', indexed(schema.PWC_HOLDS), 'What a page-walk cache holds.'),
     ...enumeration('Purpose', schema.PURPOSES, 'Philox purposes: the last word of the counter.'),

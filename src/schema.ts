@@ -67,6 +67,11 @@ export const REPLACEMENTS = ['lru', 'fifo', 'plru', 'nru', 'srrip', 'random'] as
 /** Name of a replacement policy. */
 export type Replacement = (typeof REPLACEMENTS)[number];
 
+/** How a TLB array picks the set of a page; index in the machine block. */
+export const INDEXINGS = ['low', 'xor'] as const;
+/** Name of a way to pick the set. */
+export type Indexing = (typeof INDEXINGS)[number];
+
 /** What a nested TLB holds; index in the machine block. */
 export const NTLB_HOLDS = ['all', 'tables'] as const;
 /** What a page-walk cache holds; index in the machine block. */
@@ -168,8 +173,8 @@ export const COUNTER_SLOTS = counterLayout.length;
 
 /** Arrays that one side (l1d, l1i or stlb) can have: one for each page size at the most. */
 export const ARRAYS_PER_SIDE = 3;
-/** Slots of one TLB array in the machine block: entries, ways, mask of page-size indices, replacement. */
-export const ARRAY_SLOTS = 4;
+/** Slots of one TLB array in the machine block: entries, ways, mask of page-size indices, replacement, indexing. */
+export const ARRAY_SLOTS = 5;
 /** Slots of one PTE cache in the machine block: sets, ways, line bytes. */
 export const CACHE_SLOTS = 3;
 
@@ -276,6 +281,7 @@ const definition = JSON.stringify([
   ACCESS_KINDS,
   KIND_SHIFT,
   REPLACEMENTS,
+  INDEXINGS,
   NTLB_HOLDS,
   PWC_HOLDS,
   PURPOSES,

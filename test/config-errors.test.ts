@@ -43,7 +43,7 @@ const CASES: [string, string, string, string][] = [
   ['unknown preset', `${UNIFORM}machine: ▲skylake`, 'machine', 'did you mean "skylake-sp"?'],
   [
     'unknown preset with changes',
-    `${UNIFORM}machine: {preset: ▲zen5}`,
+    `${UNIFORM}machine: {preset: ▲zenn4}`,
     'machine.preset',
     'did you mean "zen4"?',
   ],
@@ -96,7 +96,7 @@ const CASES: [string, string, string, string][] = [
     'regions',
     'its own regions',
   ],
-  ['footprint too small', `${SOUND}workload: btree\nfootprint: ▲4KiB`, 'footprint', 'at least 60KiB'],
+  ['footprint too small', `${SOUND}workload: btree\nfootprint: ▲4KiB`, 'footprint', 'at least 12KiB'],
 
   [
     'ways above entries',
@@ -158,6 +158,12 @@ const CASES: [string, string, string, string][] = [
     `${MACHINE}  l1d: [{entries: 8, ways: 8, sizes: [4KiB], replacement: ▲fifoo}]`,
     'machine.l1d[0].replacement',
     'did you mean "fifo"?',
+  ],
+  [
+    'unknown index',
+    `${MACHINE}  stlb: [{entries: 8, ways: 4, sizes: [4KiB], index: ▲xor7}]`,
+    'machine.stlb[0].index',
+    'did you mean "xor"?',
   ],
   ['psc sets', `${MACHINE}  psc: {l3: {entries: 24, ways: ▲4}}`, 'machine.psc.l3.ways', '6 sets'],
   [

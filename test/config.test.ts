@@ -8,6 +8,7 @@ import { type ComponentConfig, isTrace, type ResolvedConfig } from '../src/confi
 import { type ConfigInput, jsonSchema } from '../src/config/schema.ts';
 import { compressionByName, formatByName } from '../src/config/traceFormat.ts';
 import { MACHINE_PRESETS } from '../src/machines/presets.ts';
+import { dumpWorkload } from '../src/run/dumpWorkload.ts';
 import { PAGE_SIZES } from '../src/schema.ts';
 
 const GIB = 2 ** 30;
@@ -91,6 +92,17 @@ describe('machines', () => {
       ntlb: null,
       pwc: { entries: 8, ways: 8, holds: '2d', latency: 0 },
     });
+  });
+
+  it('a hashed index stays in the whole form, the default is left out of it', () => {
+    const array = { entries: 1536, ways: 12, sizes: ['4KiB'] };
+    const indexed = (index?: string) =>
+      withBase({ machine: { stlb: [{ ...array, ...(index ? { index } : {}) }] } }).machine.stlb;
+    const plain = [{ ...array, replacement: 'lru' }];
+    expect(indexed()).toEqual(plain);
+    expect(indexed('low')).toEqual(plain);
+    expect(indexed('low')[0]).not.toHaveProperty('index');
+    expect(indexed('xor')).toEqual([{ ...plain[0], index: 'xor' }]);
   });
 
   it('a PTE cache may have any number of sets, other structures a power of two', () => {
@@ -336,6 +348,7 @@ describe('named workloads', () => {
   it('has those that are promised', () => {
     for (const name of ['gups', 'memcached', 'graph500', 'xsbench', 'btree', 'canneal', 'redis', 'stream'])
       expect(names).toContain(name);
+    for (const name of ['memcached-uniform', 'redis-uniform']) expect(names).toContain(name);
   });
 
   it.each(names)('%s: resolves by its name alone and says its footprint', (workload) => {
@@ -347,12 +360,12 @@ describe('named workloads', () => {
   });
 
   it.each(names)(
-    '%s: stays in its regions, uses all of them, from the least footprint to 256 GiB',
+    '%s: stays in its regions, uses all of them, from the least footprint to 512 GiB',
     (workload) => {
       const { minimum } = NAMED_WORKLOADS[workload];
       fc.assert(
         fc.property(fc.double({ min: 0, max: 1, noNaN: true }), (where) => {
-          const pages = Math.floor((minimum / 4096) * ((256 * GIB) / minimum) ** where);
+          const pages = Math.floor((minimum / 4096) * ((512 * GIB) / minimum) ** where);
           const config = resolve({
             workload,
             footprint: pages * 4096,
@@ -385,8 +398,77 @@ describe('named workloads', () => {
 
   it('takes btree for the workload and {pattern: btree} for the pattern', () => {
     const { workload } = resolve({ workload: 'btree', footprint: '4GiB', accesses: 1, seed: 1 });
-    // 2^20 pages: 101^3 + 101^2 + 101 + 1 = 1,040,604 fit, 102^3 + … = 1,071,715 do not.
-    expect(workload).toMatchObject({ pattern: 'btree', fanout: 101, levels: 4 });
+    expect(workload).toMatchObject({ pattern: 'mix', parts: [{ of: { pattern: 'btree' } }, {}, {}] });
+    const pattern = resolve({
+      workload: { pattern: 'btree', fanout: 8, levels: 3 },
+      footprint: '1MiB',
+      accesses: 1,
+      seed: 1,
+    });
+    expect(pattern.workload).toMatchObject({ pattern: 'btree', fanout: 8, levels: 3 });
+  });
+
+  it('fills the nodes of a btree with the largest tree of 8 to 16 children a node', () => {
+    const treeOf = (footprint: number) => {
+      const { workload, regions } = resolve({ workload: 'btree', footprint, accesses: 1, seed: 1 });
+      return { pages: regions[0].bytes / 4096, tree: JSON.parse(JSON.stringify(workload)).parts[0].of };
+    };
+    // 2^20 pages less twice 16/75 of them. 9^6 + … + 1 = 597,871 fill it best; 14^5 + … = 579,195 fit too.
+    expect(treeOf(4 * GIB)).toMatchObject({ pages: 2 ** 20 - 2 * 223_696, tree: { fanout: 9, levels: 7 } });
+    for (const pages of [3, 4, 5, 30, 1000, 123_456]) {
+      const { pages: room, tree } = treeOf(pages * 4096);
+      const nodes = (fanout: number, levels: number): number =>
+        Array.from({ length: levels }, (_, level) => fanout ** level).reduce((sum, count) => sum + count, 0);
+      const own = nodes(tree.fanout, tree.levels);
+      expect(own).toBeLessThanOrEqual(room);
+      for (let fanout = 8; fanout <= 16; fanout++)
+        for (let levels = 1; nodes(fanout, levels) <= room; levels++)
+          expect(own, `${pages} pages: ${fanout}, ${levels}`).toBeGreaterThanOrEqual(nodes(fanout, levels));
+    }
+  });
+
+  it.each(names)('%s: can be made as large as it was measured', (workload) => {
+    for (const { bytes, source } of NAMED_WORKLOADS[workload].published) {
+      expect(source.length).toBeGreaterThan(20);
+      const config = resolve({ workload, footprint: bytes, accesses: 1, seed: 1 });
+      expect(config.regions.reduce((sum, region) => sum + region.bytes, 0)).toBe(bytes);
+    }
+  });
+
+  it('gives XSBench the published footprints by the sizes of its structures', () => {
+    // 355 nuclides: a row of 355 4-byte indices and 8 bytes of energy a union point, 48 bytes a nuclide point.
+    const bytesFor = (points: number): number => 355 * points * (355 * 4 + 8 + 48);
+    const published = NAMED_WORKLOADS.xsbench.published.map(({ bytes }) => Math.round(bytes / GIB));
+    expect(bytesFor(170_000) / GIB).toBeCloseTo(published[0] - 1, 0);
+    expect(bytesFor(680_000) / GIB).toBeCloseTo(published[1], 0);
+  });
+
+  /** Accesses of an operation of each program, and the pages that one goes to in regions where chance decides, by hand. */
+  it.each([
+    ['gups', 2, [1]],
+    ['canneal', 94, [1 + 10, 2, 11]],
+    // The edges of a vertex and its offset; parents are as popular as vertices, and the queue goes on in order.
+    ['graph500', 68, [1, 1, undefined, undefined]],
+    ['memcached-uniform', 27, [1, 1]],
+    ['redis-uniform', 15, [1, 1, 1, 1, 1]],
+    ['xsbench', 56 * 13 + 2 * 19, [1, 56, undefined]],
+  ])('%s: goes to as many pages in %i accesses as the program', (workload, operation, visits) => {
+    const config = resolve({ workload, footprint: 512 * GIB, accesses: 1, seed: 1 });
+    const operations = 4000;
+    const pages = config.regions.map(() => new Set<number>());
+    const starts = config.regions.map(({ base }) => base);
+    for (const line of dumpWorkload(config, { from: 12_345, count: operations * operation })) {
+      const address = Number(line.slice(2));
+      const region = starts.findLastIndex((start) => address >= start);
+      pages[region].add(Math.floor(address / 4096));
+    }
+    for (const [region, expected] of visits.entries()) {
+      if (expected === undefined) continue;
+      // Few pages come twice among so many. A window is a whole number of accesses, 7 for 7.5 at worst.
+      const found = pages[region].size / operations / expected;
+      expect(found, `region ${region}`).toBeGreaterThan(0.9);
+      expect(found, `region ${region}`).toBeLessThan(1.1);
+    }
   });
 });
 

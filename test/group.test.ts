@@ -95,21 +95,46 @@ const gridArbitrary = fc.record({
   caches: fc.constantFrom([], [{ name: 'L2', size: 4096, ways: 4, line: 64, latency: 10 }]),
   workload: workloadArbitrary,
   bytes: fc.constantFrom(MIB, 8 * MIB, 64 * MIB),
+  indices: fc.array(fc.constantFrom('low', 'xor'), { minLength: 2, maxLength: 2 }),
 });
 
 describe.each(engines)('one pass on %s', (engine) => {
   it('gives each cell of a random grid the counters of its single run', { timeout: 120_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(gridArbitrary, async (grid) => {
-        const { cells, mode, guestPage, nestedPage, placement, workload, bytes, ...machine } = grid;
+        const { cells, mode, guestPage, nestedPage, placement, workload, bytes, indices, ...machine } = grid;
+        const [l1d, stlb] = [16, 64].map((entries, i) => [
+          { entries, ways: 4, sizes: ['4KiB', '2MiB'], index: indices[i] },
+        ]);
         const config = configOf(
           { paging: { mode, guestPage, nestedPage, placement }, workload, regions: [{ bytes }] },
-          machine,
+          { l1d, stlb, ...machine },
         );
         await expectSingleRuns(config, cells, engine);
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('takes hashed STLBs: which page is of which set changes nothing of what a set does', async () => {
+    const hashed = [{ entries: 64, ways: 4, sizes: ['4KiB'], index: 'xor' }];
+    const workload = { pattern: 'stride', bytes: 4096 * 64 };
+    const cells = [1, 4, 16, 64].map((sets) => ({ entries: 8 * sets, ways: 8 }));
+    const config = configOf({ workload, regions: [{ bytes: 64 * MIB }] }, { stlb: hashed });
+    expect(ungroupable(config)).toBeUndefined();
+    await expectSingleRuns(config, cells, engine);
+    // 256 pages, 64 apart, are of one set by the low 6 bits and of every set when the next 6 are folded in.
+    const misses = async (stlb: object[]) => {
+      const options = { counters: 'tlb', engine } as const;
+      const { counters } = await executeGroup(
+        configOf({ workload, regions: [{ bytes: 64 * MIB }] }, { stlb }),
+        [{ entries: 256, ways: 4 }],
+        options,
+      );
+      return counters[0][COUNTER.stlbMisses];
+    };
+    expect(await misses(hashed)).toBe(256);
+    expect(await misses([{ ...hashed[0], index: 'low' }])).toBe(6000);
   });
 
   it('tells cells apart late: a long stretch that all hold, then one that only the larger do', async () => {

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../schema.h"
 #include "lruSets.h"
+#include "setIndex.h"
 
 namespace nestwalk::NESTWALK_TIER {
 
@@ -47,10 +49,12 @@ class HashedSets {
 class PassArray {
  public:
   // `narrow_keys`: numbers stay below 2^32 - 1.
-  void allocate(std::uint32_t entries, std::uint32_t ways, bool narrow_keys) {
+  void allocate(std::uint32_t entries, std::uint32_t ways, bool narrow_keys,
+                schema::Indexing indexing = schema::Indexing::kLow) {
     present_ = true;
     sets_ = entries / ways;
     ways_ = ways;
+    index_ = SetIndex(sets_, indexing);
     lanes_ = ways <= 4 ? 4 : ways <= 8 ? 8 : ways <= kMostOrderedWays ? 16 : 0;
     narrow_keys_ = narrow_keys;
     with(*this, [&]<class Key>(auto& sets, Key) { sets.allocate(sets_, ways_); });
@@ -62,19 +66,19 @@ class PassArray {
   std::uint32_t ways() const { return ways_; }
 
   // Calls `use` with a function that looks a number up (a hit becomes the most recent, a miss is filled). The layout is
-  // chosen once a batch, never once an access.
+  // chosen once a batch, never once an access. The indexing is one form for all: two loops that differ in it take more
+  // time than its shift.
   template <class Use>
   void pass(Use use) {
     with(*this, [&]<class Key>(auto& sets, Key) {
-      const std::uint32_t mask = sets_ - 1;
+      const SetIndex index = index_;
       auto&& handle = sets.handle();
-      use([&handle, mask](std::uint64_t number) {
-        return handle.access(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number));
-      });
+      use([&handle, index](std::uint64_t number) { return handle.access(index(number), static_cast<Key>(number)); });
     });
   }
 
-  // Looks up n numbers (the masked bits of each, shifted right) in order and says for each whether it hit.
+  // Looks up n numbers (the masked bits of each, shifted right) in order and says for each whether it hit. For walk
+  // caches, whose sets are picked by the low bits.
   void look_up(const std::uint64_t* numbers, std::uint32_t n, std::uint64_t bits, unsigned shift, std::uint8_t* hits) {
     const std::uint32_t mask = sets_ - 1;
     // By value: a store to `hits` could change anything that the loop had to look up in memory.
@@ -110,9 +114,7 @@ class PassArray {
   // Drops a number if it is there.
   void drop(std::uint64_t number) {
     if (!present_) return;
-    with(*this, [&]<class Key>(auto& sets, Key) {
-      sets.drop(static_cast<std::uint32_t>(number) & (sets_ - 1), static_cast<Key>(number));
-    });
+    with(*this, [&]<class Key>(auto& sets, Key) { sets.drop(index_(number), static_cast<Key>(number)); });
   }
 
   void clear() {
@@ -183,6 +185,7 @@ class PassArray {
   unsigned lanes_ = 0;  // 0: hashed.
   std::uint32_t sets_ = 0;
   std::uint32_t ways_ = 0;
+  SetIndex index_;
   OrderedSets<std::uint32_t, 4> narrow4_;
   OrderedSets<std::uint32_t, 8> narrow8_;
   OrderedSets<std::uint32_t, 16> narrow16_;

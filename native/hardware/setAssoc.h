@@ -9,6 +9,7 @@
 #include "buffer.h"
 #include "lruSets.h"
 #include "replacement.h"
+#include "setIndex.h"
 
 namespace nestwalk::NESTWALK_TIER {
 
@@ -44,12 +45,12 @@ class Owners {
 
 class SetAssoc {
  public:
-  void allocate(std::uint32_t entries, std::uint32_t ways, schema::Replacement policy, std::uint32_t array_id,
-                std::uint32_t seed_low, std::uint32_t seed_high) {
+  void allocate(std::uint32_t entries, std::uint32_t ways, schema::Replacement policy, schema::Indexing indexing,
+                std::uint32_t array_id, std::uint32_t seed_low, std::uint32_t seed_high) {
     const std::uint32_t sets = entries / ways;
     sets_ = sets;
     ways_ = ways;
-    set_mask_ = sets - 1;
+    index_ = SetIndex(sets, indexing);
     promotes_ = policy == schema::Replacement::kLru;
     if (policy == schema::Replacement::kLru || policy == schema::Replacement::kFifo) {
       layout_ = ways <= 4 ? Layout::kNarrow4 : ways <= 16 ? Layout::kNarrow16 : Layout::kWide;
@@ -74,7 +75,7 @@ class SetAssoc {
     }
   }
 
-  std::uint32_t set_of(std::uint64_t number) const { return static_cast<std::uint32_t>(number) & set_mask_; }
+  std::uint32_t set_of(std::uint64_t number) const { return index_(number); }
 
   std::int32_t find(std::uint32_t set, std::uint64_t key) const {
     switch (layout_) {
@@ -210,7 +211,7 @@ class SetAssoc {
   bool promotes_ = false;
   std::uint32_t sets_ = 0;
   std::uint32_t ways_ = 0;
-  std::uint32_t set_mask_ = 0;
+  SetIndex index_;
   NarrowLru<4> narrow4_;
   NarrowLru<16> narrow16_;
   WideLru wide_;

@@ -1,8 +1,9 @@
 // One pass for many STLBs. Over one stream, an lru set of W ways holds the W most recent of the numbers that map to it
 // (Mattson et al., 1970), so one stack of the deepest W for each number of sets tells hits and misses of every cell: a
-// number found at depth d hits in each cell of more than d ways. Each cell's misses go on to a walker of its own, which
-// sees them in order; a batch is collected first, because many cells miss seldom. Cells share one walker as long as
-// they have missed the same pages, and what walks read of the guest's tables is read once for all of them.
+// number found at depth d hits in each cell of more than d ways. That asks nothing of how a number picks its set, so
+// hashed STLBs are no exception. Each cell's misses go on to a walker of its own, which sees them in order; a batch is
+// collected first, because many cells miss seldom. Cells share one walker as long as they have missed the same pages,
+// and what walks read of the guest's tables is read once for all of them.
 #pragma once
 
 #include <bit>
@@ -14,6 +15,7 @@
 #include "../schema.h"
 #include "buffer.h"
 #include "lruSets.h"
+#include "setIndex.h"
 #include "tlb.h"
 
 namespace nestwalk::NESTWALK_TIER {
@@ -27,8 +29,8 @@ inline constexpr std::uint32_t kStackBatch = 512;
 template <class Key>
 class StackSets {
  public:
-  void allocate(std::uint32_t sets, std::uint32_t ways) {
-    mask_ = sets - 1;
+  void allocate(std::uint32_t sets, std::uint32_t ways, schema::Indexing indexing) {
+    index_ = SetIndex(sets, indexing);
     deep_ = ways > 16;
     if (deep_) {
       deep_sets_.allocate(sets, ways);
@@ -50,15 +52,14 @@ class StackSets {
   template <class Sets>
   void depths_of(Sets& sets, const std::uint64_t* pages, std::uint32_t n, unsigned shift, std::uint8_t* out) {
     const auto handle = sets.handle();
-    const std::uint32_t mask = mask_;
+    const SetIndex index = index_;
     for (std::uint32_t i = 0; i < n; i++) {
       const std::uint64_t number = pages[i] >> shift;
-      out[i] =
-          static_cast<std::uint8_t>(handle.depth(static_cast<std::uint32_t>(number) & mask, static_cast<Key>(number)));
+      out[i] = static_cast<std::uint8_t>(handle.depth(index(number), static_cast<Key>(number)));
     }
   }
 
-  std::uint32_t mask_ = 0;
+  SetIndex index_;
   bool deep_ = false;
   OrderedSets<Key, 16> sets_;
   OrderedSets<Key, 32> deep_sets_;
@@ -124,7 +125,8 @@ struct MissedPages {
 template <class Key>
 class StackOf final : public Stack {
  public:
-  // `machine` tells the size of pages; null `cells[i].walker` for TLB counters alone.
+  // `machine` tells the size of pages and the indexing of its one STLB array; null `cells[i].walker` for TLB counters
+  // alone.
   StackOf(const double* machine, const StackCell* cells, std::size_t count)
       : shift_(size_shift(static_cast<std::uint32_t>(machine[schema::kMachineStaticSize]))), cell_count_(count) {
     cells_ = new (std::nothrow) Cell[count];
@@ -141,7 +143,8 @@ class StackOf final : public Stack {
       cells_[i].group = group_of(cells[i].ways == 0 ? 0 : cells[i].entries / cells[i].ways, cells[i].ways);
     }
     for (std::size_t g = 0; g < group_count_; g++) {
-      if (groups_[g].sets != 0) groups_[g].stacks.allocate(groups_[g].sets, groups_[g].ways);
+      if (groups_[g].sets == 0) continue;
+      groups_[g].stacks.allocate(groups_[g].sets, groups_[g].ways, indexing_of(machine + schema::kMachineStlb));
     }
     if (count == 0 || cells[0].walker == nullptr) return;
     needs_pages_ = cells[0].walker->walks_need_pages();

@@ -36,7 +36,8 @@ struct TlbArray {
 
   void allocate(const double* shape, std::uint32_t array_id, std::uint32_t seed_low, std::uint32_t seed_high) {
     cache.allocate(static_cast<std::uint32_t>(shape[0]), static_cast<std::uint32_t>(shape[1]),
-                   static_cast<schema::Replacement>(static_cast<int>(shape[3])), array_id, seed_low, seed_high);
+                   static_cast<schema::Replacement>(static_cast<int>(shape[3])), indexing_of(shape), array_id, seed_low,
+                   seed_high);
     payloads.allocate(cache.slots());
     size_mask = static_cast<std::uint32_t>(shape[2]);
   }

@@ -146,7 +146,14 @@ function tlbArrays(reader: Reader, path: Path, side: Side): TlbArrayConfig[] | n
         [...at, 'replacement'],
         `plru is a tree over the ways, which must be a power of two, not ${ways}; lru takes any number`,
       );
-    return { entries, ways, sizes: PAGE_SIZES.filter((size) => sizes.includes(size)), replacement };
+    const indexing = reader.read([...at, 'index'], TlbArraySchema.shape.index) ?? 'low';
+    return {
+      entries,
+      ways,
+      sizes: PAGE_SIZES.filter((size) => sizes.includes(size)),
+      replacement,
+      ...(indexing === 'low' ? {} : { index: indexing }),
+    };
   });
 }
 

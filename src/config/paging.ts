@@ -1,7 +1,7 @@
 /** Paging, regions, and whether everything fits its address space (docs/model.md, "Addresses, entries, page tables"). */
 import { PAGE_BYTES, type PageSize } from '../schema.ts';
 import type { Path, Reader } from './problems.ts';
-import type { PagingConfig, RegionConfig } from './resolved.ts';
+import { hasHostPages, type PagingConfig, type RegionConfig } from './resolved.ts';
 import { PagingSchema, RegionSchema } from './schema.ts';
 import { formatBytes } from './units.ts';
 
@@ -23,8 +23,9 @@ export function resolvePaging(reader: Reader): PagingConfig {
     (reader.read(['paging', name], PagingSchema.shape[name]) ?? otherwise) as PagingConfig[Name];
   const populate = field('populate', 'prefault')!;
   const guestMemory = field('guestMemory', undefined);
+  const mode = field('mode', 'nested')!;
   const paging: PagingConfig = {
-    mode: field('mode', 'nested')!,
+    mode,
     guestPage: field('guestPage', '4KiB')!,
     nestedPage: field('nestedPage', '4KiB')!,
     guestLevels: field('guestLevels', 4)!,
@@ -33,9 +34,11 @@ export function resolvePaging(reader: Reader): PagingConfig {
     placement: field('placement', 'contiguous')!,
     ad: field('ad', populate === 'prefault' ? 'set' : 'clear')!,
     ...(guestMemory === undefined ? {} : { guestMemory }),
+    ...(mode === 'shadow' ? { unsync: field('unsync', false) } : {}),
+    ...(mode === 'paravirt' ? { batch: field('batch', 32) } : {}),
   };
   checkLevels(reader, 'guestPage', paging.guestPage, 'guestLevels', paging.guestLevels);
-  if (paging.mode === 'nested')
+  if (hasHostPages(mode))
     checkLevels(reader, 'nestedPage', paging.nestedPage, 'nestedLevels', paging.nestedLevels);
   if (guestMemory !== undefined && guestMemory % PAGE !== 0)
     reader.report(['paging', 'guestMemory'], wholePages(guestMemory));
@@ -190,7 +193,7 @@ export function checkPhysicalSpace(
   paging: PagingConfig,
   blame: { path: Path; trace: boolean },
 ): void {
-  const nested = paging.mode === 'nested';
+  const nested = hasHostPages(paging.mode);
   const unit = nested ? Math.min(GIB, spaceBytes(paging.nestedLevels - 1)) : GIB;
   const memory = guestMemoryBytes(regions, paging, blame.trace);
   const tables = (blame.trace ? 1 : tablePages(regions, paging.guestPage, paging.guestLevels)) * PAGE;

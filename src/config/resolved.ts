@@ -2,7 +2,7 @@
  * The whole, resolved configuration: every short form of a user's configuration resolves to this. It is what
  * `run --json` echoes, and a file may hold it. Bytes and counts are numbers, page sizes their names, `ways` a number.
  */
-import type { PageSize, PatternName, Replacement } from '../schema.ts';
+import { type Indexing, PAGE_BYTES, type PageSize, type PatternName, type Replacement } from '../schema.ts';
 import type { TraceFormat } from './traceFormat.ts';
 
 /** One TLB array: `entries / ways` sets, a power of two. */
@@ -11,6 +11,8 @@ export interface TlbArrayConfig {
   ways: number;
   sizes: PageSize[];
   replacement: Replacement;
+  /** How a page picks its set. Absent is `low`, so that configurations without hashing read as they always did. */
+  index?: Exclude<Indexing, 'low'>;
 }
 
 /** Entries and ways of a walk cache (always LRU). */
@@ -56,9 +58,21 @@ export interface MachineConfig {
   tagged: ('vpid' | 'pcid')[];
 }
 
-/** How memory is paged. `nestedPage` and `nestedLevels` have no effect in mode `native`. */
+/**
+ * How a guest's memory is paged: without virtualisation; by a nested table (2-D walks); by shadow tables; by tables that
+ * the guest keeps itself, checked by the hypervisor (paravirtual, direct paging). All but `nested` walk one table.
+ */
+export const PAGING_MODES = ['native', 'nested', 'shadow', 'paravirt'] as const;
+/** See {@link PAGING_MODES}. */
+export type PagingMode = (typeof PAGING_MODES)[number];
+
+/** Whether host pages have a size of their own in a mode: nested pages, or what a hypervisor with shadow tables allocates. */
+export const hasHostPages = (mode: PagingMode): boolean => mode === 'nested' || mode === 'shadow';
+
+/** How memory is paged. `nestedPage` and `nestedLevels` have no effect in the modes `native` and `paravirt`. */
 export interface PagingConfig {
-  mode: 'native' | 'nested';
+  /** See {@link PAGING_MODES}. */
+  mode: PagingMode;
   guestPage: PageSize;
   nestedPage: PageSize;
   guestLevels: number;
@@ -68,6 +82,10 @@ export interface PagingConfig {
   ad: 'set' | 'clear';
   /** Bytes; absent: the sum of the regions (synthetic), 64 GiB (trace). */
   guestMemory?: number;
+  /** In mode `shadow` alone: whether leaf tables may go out of sync, as in KVM. */
+  unsync?: boolean;
+  /** In mode `paravirt` alone: most page-table updates that one hypercall carries. */
+  batch?: number;
 }
 
 /** A region of the virtual address space: bytes a multiple of 4 KiB, base (an address) aligned to the guest page. */
@@ -120,3 +138,9 @@ export interface ResolvedConfig {
 /** Whether the workload is a recorded trace. */
 export const isTrace = (workload: ComponentConfig | TraceConfig): workload is TraceConfig =>
   'trace' in workload;
+
+/** The largest page that a TLB entry can be of: the smaller one where two dimensions meet. */
+export function entryPage({ mode, guestPage, nestedPage }: PagingConfig): PageSize {
+  if (!hasHostPages(mode)) return guestPage;
+  return PAGE_BYTES[guestPage] < PAGE_BYTES[nestedPage] ? guestPage : nestedPage;
+}

@@ -5,7 +5,15 @@
  * Every message is written here, next to its field: "must be …, not …", or "is missing: give …".
  */
 import { z } from 'zod';
-import { MAX_CACHES, MAX_TABLE_LEVELS, MIN_TABLE_LEVELS, PAGE_SIZES, REPLACEMENTS } from '../schema.ts';
+import {
+  INDEXINGS,
+  MAX_CACHES,
+  MAX_TABLE_LEVELS,
+  MIN_TABLE_LEVELS,
+  PAGE_SIZES,
+  REPLACEMENTS,
+} from '../schema.ts';
+import { PAGING_MODES } from './resolved.ts';
 import { didYouMean, nearest } from './suggest.ts';
 import { TRACE_FORMATS } from './traceFormat.ts';
 import { parseAddress, parseBytes, parseCount, parsePageSize, parseSeed, show } from './units.ts';
@@ -16,6 +24,8 @@ const MAX_ENTRIES = 2 ** 24;
 const MAX_TAG = 2 ** 28 - 1;
 const MAX_LATENCY = 1e9;
 const MAX_WORKERS = 1024;
+/** Updates of one hypercall: more than a table of any size has entries that are worth one call. */
+const MAX_BATCH = 2 ** 20;
 /** The integer part of a Zipf exponent costs that many multiplications a page; from 16 on the first page has it all. */
 const MAX_THETA = 16;
 
@@ -101,6 +111,7 @@ export const TlbArraySchema = fields('a TLB array with entries, ways and sizes',
     must('a list of at least one page size'),
   ),
   replacement: oneOf(REPLACEMENTS).optional(),
+  index: oneOf(INDEXINGS).optional(),
 });
 
 /** Paging-structure caches of one dimension. */
@@ -170,7 +181,7 @@ const levelsText = `levels from ${MIN_TABLE_LEVELS} to ${MAX_TABLE_LEVELS}`;
 
 /** How memory is paged. */
 export const PagingSchema = fields('the paging section', {
-  mode: oneOf(['native', 'nested']).optional(),
+  mode: oneOf(PAGING_MODES).optional(),
   guestPage: pageSize.optional(),
   nestedPage: pageSize.optional(),
   guestLevels: integer(levelsText, MIN_TABLE_LEVELS, MAX_TABLE_LEVELS).optional(),
@@ -179,6 +190,10 @@ export const PagingSchema = fields('the paging section', {
   placement: oneOf(['contiguous', 'scattered']).optional(),
   ad: oneOf(['set', 'clear']).optional(),
   guestMemory: bytes.optional(),
+  unsync: flag.optional().describe('Mode shadow: whether leaf tables may go out of sync, as in KVM'),
+  batch: bounded(`a number of updates from 1 to ${MAX_BATCH}, such as 32`, parseCount, 1, MAX_BATCH)
+    .optional()
+    .describe('Mode paravirt: most page-table updates in one hypercall'),
 });
 
 /** One region of the virtual address space. */

@@ -1,5 +1,11 @@
 /** Writes what the engines read: the machine block and the context block (src/schema.ts). */
-import type { GeometryConfig, PscConfig, ResolvedConfig, TlbArrayConfig } from '../config/resolved.ts';
+import {
+  entryPage,
+  type GeometryConfig,
+  type PscConfig,
+  type ResolvedConfig,
+  type TlbArrayConfig,
+} from '../config/resolved.ts';
 import { seedWords } from '../config/units.ts';
 import type { TableZone } from '../hardware/dimension.ts';
 import {
@@ -7,6 +13,7 @@ import {
   CACHE_SLOTS,
   CONTEXT,
   CONTEXT_SLOTS,
+  INDEXINGS,
   MACHINE,
   MACHINE_SLOTS,
   NTLB_HOLDS,
@@ -25,8 +32,9 @@ export interface NumberBounds {
 function writeSide(block: Float64Array, at: number, arrays: readonly TlbArrayConfig[]): void {
   arrays.forEach((array, i) => {
     const mask = array.sizes.reduce((bits, size) => bits | (1 << PAGE_SIZES.indexOf(size)), 0);
+    const indexing = INDEXINGS.indexOf(array.index ?? 'low');
     block.set(
-      [array.entries, array.ways, mask, REPLACEMENTS.indexOf(array.replacement)],
+      [array.entries, array.ways, mask, REPLACEMENTS.indexOf(array.replacement), indexing],
       at + i * ARRAY_SLOTS,
     );
   });
@@ -84,11 +92,11 @@ export function machineBlock(config: ResolvedConfig, bounds: NumberBounds, isSta
   set('pageBound', bounds.pageBound);
   set('guestFrameBound', bounds.guestFrameBound);
   set('hostFrameBound', bounds.hostFrameBound);
-  const guestSize = PAGE_SIZES.indexOf(paging.guestPage);
-  const nestedSize = PAGE_SIZES.indexOf(paging.nestedPage);
-  set('staticSize', nested ? Math.min(guestSize, nestedSize) : guestSize);
-  set('guestLeaf', guestSize + 1);
-  set('nestedLeaf', nestedSize + 1);
+  const entrySize = PAGE_SIZES.indexOf(entryPage(paging));
+  set('staticSize', entrySize);
+  // The table of a 1-D walk has leaves of the size that TLB entries are of.
+  set('guestLeaf', nested ? PAGE_SIZES.indexOf(paging.guestPage) + 1 : entrySize + 1);
+  set('nestedLeaf', PAGE_SIZES.indexOf(paging.nestedPage) + 1);
   return block;
 }
 
@@ -102,20 +110,25 @@ export interface ContextNumbers {
   nestedZone: TableZone;
 }
 
-/** The context block of an address space. */
-export function contextBlock(context: ContextNumbers): Float64Array {
-  const block = new Float64Array(CONTEXT_SLOTS);
+/**
+ * The context block of an address space.
+ * @param block filled and returned, where the caller loads contexts so often that it keeps one
+ */
+export function contextBlock(
+  context: ContextNumbers,
+  block: Float64Array = new Float64Array(CONTEXT_SLOTS),
+): Float64Array {
   block[CONTEXT.root] = context.root;
   block[CONTEXT.nestedRoot] = context.nestedRoot;
   block[CONTEXT.tag] = context.tag;
   block[CONTEXT.vm] = context.vm;
-  block.set(
-    [context.guestZone.base, context.guestZone.frames, context.guestZone.word],
-    CONTEXT.guestZoneBase,
-  );
-  block.set(
-    [context.nestedZone.base, context.nestedZone.frames, context.nestedZone.word],
-    CONTEXT.nestedZoneBase,
-  );
+  writeZone(block, CONTEXT.guestZoneBase, context.guestZone);
+  writeZone(block, CONTEXT.nestedZoneBase, context.nestedZone);
   return block;
+}
+
+function writeZone(block: Float64Array, at: number, zone: TableZone): void {
+  block[at] = zone.base;
+  block[at + 1] = zone.frames;
+  block[at + 2] = zone.word;
 }

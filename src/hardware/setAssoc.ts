@@ -1,11 +1,14 @@
 /**
  * A set-associative array of keys with an owner (a tag or a vm) each. Users keep their payloads in arrays of their
- * own, indexed by slot. Set = number mod sets, a power of two except in PTE caches.
+ * own, indexed by slot. Set = number mod sets, a power of two except in PTE caches; TLB arrays may have another
+ * indexing (setIndex.ts).
  */
-import { REPLACEMENTS } from '../schema.ts';
+import { INDEXINGS, REPLACEMENTS } from '../schema.ts';
 import { ContentOrder, isOrdered, WayState } from './replacement.ts';
+import { foldedSet, isFolded } from './setIndex.ts';
 
 const LRU = REPLACEMENTS.indexOf('lru');
+const LOW = INDEXINGS.indexOf('low');
 /** Key of an invalid slot. */
 const INVALID = -1;
 /** Stands for no slot. */
@@ -13,11 +16,12 @@ const NONE = -1;
 /** Widest set that is looked through way by way. */
 const MAX_SCANNED_WAYS = 16;
 
-/** Shape of an array: `entries / ways` sets; `policy` an index into `REPLACEMENTS`. */
+/** Shape of an array: `entries / ways` sets; `policy` an index into `REPLACEMENTS`, `indexing` one into `INDEXINGS`. */
 export interface SetAssocShape {
   readonly sets: number;
   readonly ways: number;
   readonly policy: number;
+  readonly indexing: number;
   readonly arrayId: number;
   readonly seedLow: number;
   readonly seedHigh: number;
@@ -91,12 +95,15 @@ export class SetAssoc {
   /** Whether sets are looked through; else there is an index. */
   readonly isScanned: boolean;
   private readonly index: KeyIndex | undefined;
+  /** Low bits that are the set; -1 where there is more to it. */
   private readonly mask: number;
+  private readonly folded: boolean;
 
-  constructor({ sets, ways, policy, arrayId, seedLow, seedHigh }: SetAssocShape) {
+  constructor({ sets, ways, policy, indexing, arrayId, seedLow, seedHigh }: SetAssocShape) {
     this.sets = sets;
     this.ways = ways;
-    this.mask = (sets & (sets - 1)) === 0 ? sets - 1 : -1;
+    this.folded = isFolded(indexing);
+    this.mask = (sets & (sets - 1)) === 0 && !this.folded ? sets - 1 : -1;
     this.keys = new Float64Array(sets * ways).fill(INVALID);
     this.owners = new Float64Array(sets * ways);
     this.order = isOrdered(policy) ? new ContentOrder(policy, sets, ways) : undefined;
@@ -109,7 +116,7 @@ export class SetAssoc {
 
   /** An array that replaces the least recent, as all but TLBs do. */
   static lru(sets: number, ways: number): SetAssoc {
-    return new SetAssoc({ sets, ways, policy: LRU, arrayId: 0, seedLow: 0, seedHigh: 0 });
+    return new SetAssoc({ sets, ways, policy: LRU, indexing: LOW, arrayId: 0, seedLow: 0, seedHigh: 0 });
   }
 
   /**
@@ -117,7 +124,8 @@ export class SetAssoc {
    * quotient's integer part, and it is much faster than the remainder of doubles.
    */
   setOf(number: number): number {
-    return this.mask >= 0 ? number & this.mask : number - Math.floor(number / this.sets) * this.sets;
+    if (this.mask >= 0) return number & this.mask;
+    return this.folded ? foldedSet(number, this.sets) : number - Math.floor(number / this.sets) * this.sets;
   }
 
   /** The slot that holds (key, owner) in a set, or -1. Changes nothing. */

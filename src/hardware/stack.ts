@@ -1,11 +1,16 @@
 /**
  * One pass for many STLBs. Over one stream, an lru set of W ways holds the W most recent of the numbers that map to it
  * (Mattson et al., 1970; Hill and Smith, 1989), so one stack of the deepest W for each number of sets tells hits and
- * misses of every cell: a number found at depth d hits in each cell of more than d ways. Each cell's misses go on to a
- * walker of its own, which sees them in order.
+ * misses of every cell: a number found at depth d hits in each cell of more than d ways. That asks nothing of how a
+ * number picks its set, so hashed STLBs are no exception. Each cell's misses go on to a walker of its own, which sees
+ * them in order.
  */
 import { MACHINE, PAGE_SHIFT } from '../schema.ts';
 import type { Core } from './core.ts';
+import { foldedSet, isFolded } from './setIndex.ts';
+
+/** Slot of the indexing of the only STLB array in a machine block. */
+const STLB_INDEXING = MACHINE.stlb + 4;
 
 /** Most ways of a cell; cells with more are run by themselves. */
 export const STACK_MOST_WAYS = 32;
@@ -20,18 +25,21 @@ export interface StackCell {
 class StackSets {
   readonly sets: number;
   readonly ways: number;
+  private readonly folded: boolean;
   private readonly numbers: Float64Array;
 
-  constructor(sets: number, ways: number) {
+  constructor(sets: number, ways: number, folded: boolean) {
     this.sets = sets;
     this.ways = ways;
+    this.folded = folded;
     this.numbers = new Float64Array(sets * ways).fill(-1);
   }
 
   /** How many numbers of its set are more recent than this one (`ways` when it is not there); makes it the most recent. */
   access(number: number): number {
     const numbers = this.numbers;
-    const first = (number & (this.sets - 1)) * this.ways;
+    const set = this.folded ? foldedSet(number, this.sets) : number & (this.sets - 1);
+    const first = set * this.ways;
     let before = number;
     for (let depth = 0; depth < this.ways; depth++) {
       const current = numbers[first + depth]!;
@@ -55,7 +63,7 @@ export class Stack {
   private readonly depths: Int32Array;
   private readonly span: number;
 
-  /** `walkers`: a core for each cell, or none when only TLBs are counted. */
+  /** `machine` tells the size of pages and the indexing of its one STLB array; `walkers`: a core for each cell, or none when only TLBs are counted. */
   constructor(machine: Float64Array, cells: readonly StackCell[], walkers: readonly Core[]) {
     this.cells = cells;
     this.walkers = walkers;
@@ -65,7 +73,7 @@ export class Stack {
     const distinct = [...new Set(cells.map(setsOf))].filter((sets) => sets > 0);
     for (const sets of distinct) {
       const ways = Math.max(...cells.filter((cell) => setsOf(cell) === sets).map((cell) => cell.ways));
-      this.stacks.push(new StackSets(sets, ways));
+      this.stacks.push(new StackSets(sets, ways, isFolded(machine[STLB_INDEXING]!)));
     }
     this.stackOfCell = Int32Array.from(cells, (cell) => distinct.indexOf(setsOf(cell)));
     this.depths = new Int32Array(this.stacks.length);

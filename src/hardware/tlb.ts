@@ -3,7 +3,7 @@
  * instruction, second level). A side has at most one array for each page size.
  */
 import { ARRAY_SLOTS, ENTRIES_PER_TABLE, PAGE_SIZES } from '../schema.ts';
-import { SetAssoc, scan } from './setAssoc.ts';
+import { SetAssoc, type SetAssocShape, scan } from './setAssoc.ts';
 
 /** Payload flags. */
 export const TLB_FLAGS = {
@@ -24,19 +24,11 @@ export class TlbArray {
   readonly frames: Float64Array;
   readonly flags: Uint8Array;
 
-  constructor(
-    entries: number,
-    ways: number,
-    sizesMask: number,
-    policy: number,
-    arrayId: number,
-    seedLow: number,
-    seedHigh: number,
-  ) {
-    this.cache = new SetAssoc({ sets: entries / ways, ways, policy, arrayId, seedLow, seedHigh });
+  constructor(shape: SetAssocShape, sizesMask: number) {
+    this.cache = new SetAssoc(shape);
     this.sizes = PAGE_SIZES.map((_, size) => size).filter((size) => (sizesMask >> size) & 1);
-    this.frames = new Float64Array(entries);
-    this.flags = new Uint8Array(entries);
+    this.frames = new Float64Array(shape.sets * shape.ways);
+    this.flags = new Uint8Array(shape.sets * shape.ways);
   }
 
   /** The slot of a page of one size, or -1. */
@@ -136,8 +128,11 @@ export class TlbSide {
   ): TlbSide {
     const arrays: TlbArray[] = [];
     for (let i = 0; i < count; i++) {
-      const [entries, ways, mask, policy] = block.subarray(at + i * ARRAY_SLOTS, at + (i + 1) * ARRAY_SLOTS);
-      arrays.push(new TlbArray(entries!, ways!, mask!, policy!, firstId + i, seedLow, seedHigh));
+      const slots = block.subarray(at + i * ARRAY_SLOTS, at + (i + 1) * ARRAY_SLOTS);
+      const [entries, ways, mask, policy, indexing] = slots;
+      const seeds = { arrayId: firstId + i, seedLow, seedHigh };
+      const shape = { sets: entries! / ways!, ways: ways!, policy: policy!, indexing: indexing!, ...seeds };
+      arrays.push(new TlbArray(shape, mask!));
     }
     return new TlbSide(arrays);
   }

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { invalidConfig, type Path, pathText } from '../config/problems.ts';
 import { canonicalJson, resolveConfig } from '../config/resolve.ts';
-import { isTrace, type MachineConfig, type ResolvedConfig } from '../config/resolved.ts';
+import { hasHostPages, isTrace, type MachineConfig, type ResolvedConfig } from '../config/resolved.ts';
 import { MachineSchema } from '../config/schema.ts';
 import { NestwalkError, type Problem } from '../errors.ts';
 import { SCHEMA_FINGERPRINT } from '../schema.ts';
@@ -292,12 +292,14 @@ const stepsIn = (path: string): Path =>
     index === undefined ? name : Number(index),
   );
 
-/** What a native run has no use for is no part of a cell's name: natively such cells are one. */
+/** What a mode has no use for is no part of a cell's name: in that mode such cells are one. */
 function counted(machine: MachineConfig, rest: Surroundings): { machine: object; rest: object } {
   const { run: _, ...others } = rest;
-  if (rest.paging.mode === 'nested') return { machine, rest: others };
+  const { mode } = rest.paging;
+  if (mode === 'nested') return { machine, rest: others };
   const { nestedPage: _page, nestedLevels: _levels, ...paging } = rest.paging;
-  return { machine: { ...machine, nestedPsc: null, ntlb: null }, rest: { ...others, paging } };
+  const surroundings = hasHostPages(mode) ? others : { ...others, paging };
+  return { machine: { ...machine, nestedPsc: null, ntlb: null }, rest: surroundings };
 }
 
 const digest = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('hex');

@@ -3,7 +3,7 @@
  * was run, so that the table of a sweep that was interrupted is that of one that was not, byte for byte.
  */
 import { canonicalJson } from '../config/resolve.ts';
-import { isTrace, type ResolvedConfig, type TlbArrayConfig } from '../config/resolved.ts';
+import { hasHostPages, isTrace, type ResolvedConfig, type TlbArrayConfig } from '../config/resolved.ts';
 import { describePattern } from '../report/describe.ts';
 import { countersFromFlat, flatMetrics, isTlbSlot, slotColumns } from '../results/flat.ts';
 import { computeMetrics } from '../results/metrics.ts';
@@ -80,7 +80,7 @@ const CONFIG_COLUMNS: readonly ConfigColumn[] = [
     'replacement of the STLB, if it is one array',
     ({ machine }) => (machine.stlb.length === 1 ? machine.stlb[0].replacement : null),
   ],
-  ['config_mode', 'VARCHAR', 'native or nested', ({ paging }) => paging.mode],
+  ['config_mode', 'VARCHAR', 'native, nested, shadow or paravirt', ({ paging }) => paging.mode],
   [
     'config_guestPage',
     'VARCHAR',
@@ -90,8 +90,8 @@ const CONFIG_COLUMNS: readonly ConfigColumn[] = [
   [
     'config_nestedPage',
     'VARCHAR',
-    'page size of the nested table; none natively',
-    ({ paging }) => (paging.mode === 'nested' ? paging.nestedPage : null),
+    'page size of the nested table, or of host pages behind shadow tables; else none',
+    ({ paging }) => (hasHostPages(paging.mode) ? paging.nestedPage : null),
   ],
   [
     'config_guestLevels',
@@ -102,12 +102,20 @@ const CONFIG_COLUMNS: readonly ConfigColumn[] = [
   [
     'config_nestedLevels',
     'UBIGINT',
-    'levels of the nested table; none natively',
+    'levels of the nested table; else none',
     ({ paging }) => (paging.mode === 'nested' ? paging.nestedLevels : null),
   ],
   ['config_populate', 'VARCHAR', 'prefault or demand', ({ paging }) => paging.populate],
   ['config_placement', 'VARCHAR', 'contiguous or scattered frames', ({ paging }) => paging.placement],
 ];
+
+/** The columns of a configuration, as the table of a sweep has them. */
+export const configColumns = (): StoreColumn[] =>
+  CONFIG_COLUMNS.map(([name, type, meaning]) => ({ name, type, meaning }));
+
+/** The values of {@link configColumns}. */
+export const configValues = (config: ResolvedConfig): StoreValue[] =>
+  CONFIG_COLUMNS.map(([, , , value]) => value(config));
 
 /** Metrics that follow from TLB counters alone. */
 const TLB_METRIC = /^(missRatio|missesPerThousandAccesses|stlbHitCycles|reachBytes)/;
@@ -262,7 +270,7 @@ function headColumns(plan: Plan, taken: ReadonlySet<string>): Heads {
       type: axisType(values),
       meaning: `varied: ${path}`,
     })),
-    config: CONFIG_COLUMNS.map(([name, type, meaning]) => ({ name, type, meaning })),
+    config: configColumns(),
   };
 }
 
@@ -280,6 +288,6 @@ function headValues(
     status,
     reason,
     ...axes.map(({ type }, at) => axisValue(plan.axes[at].values[cell.values[at]], type)),
-    ...CONFIG_COLUMNS.map(([, , , value]) => (config ? value(config) : null)),
+    ...(config ? configValues(config) : CONFIG_COLUMNS.map(() => null)),
   ];
 }

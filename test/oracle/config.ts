@@ -6,6 +6,8 @@
 
 export type Kind = 'read' | 'write' | 'fetch';
 export type Policy = 'lru' | 'fifo' | 'plru' | 'nru' | 'srrip' | 'random';
+/** How a page picks its set. */
+export type Indexing = 'low' | 'xor';
 export type Ways = number | 'full';
 
 /** One access of a trace: the guest virtual address in bytes. */
@@ -23,6 +25,7 @@ export interface Geometry {
 export interface WholeTlb extends Geometry {
   sizes: (string | number)[];
   replacement?: Policy;
+  index?: Indexing;
 }
 
 export interface WholePsc {
@@ -67,6 +70,9 @@ export interface WholePaging {
   placement?: 'contiguous' | 'scattered';
   ad?: 'set' | 'clear';
   guestMemory?: string | number;
+  unsync?: boolean;
+  /** No count of a run depends on it: the only updates that are not before the run are those of single faults. */
+  batch?: number;
 }
 
 /** A pattern, a composition of patterns, or a trace (`trace` given). Fields that a pattern has no use for are absent. */
@@ -122,12 +128,20 @@ export interface Region {
   frames: number;
 }
 
+/** How a guest is paged (docs/model.md). */
+export const MODES = ['native', 'nested', 'shadow', 'paravirt'] as const;
+export type Mode = (typeof MODES)[number];
+
 export interface Settings {
   seed: bigint;
   accesses: number | undefined;
   unique: boolean;
   reuse: boolean;
-  nested: boolean;
+  mode: Mode;
+  /** Whether guest-physical memory has host pages behind it: GPA space and HPA space differ. */
+  hosted: boolean;
+  /** Shadow paging: whether a table of level 1 may go out of sync. */
+  unsync: boolean;
   guestPage: PageSize;
   nestedPage: PageSize;
   guestLevels: number;
@@ -209,14 +223,14 @@ function checkRegions(regions: Region[], guestPage: PageSize, guestLevels: numbe
 export function readConfig(config: WholeConfig, traceGiven: boolean): Settings {
   const paging = config.paging ?? {};
   const machine = config.machine ?? {};
-  const mode = paging.mode ?? 'nested';
-  if (mode !== 'nested' && mode !== 'native') throw new Error(`oracle: mode "${mode}" is not modelled`);
+  const mode = MODES.find((known) => known === (paging.mode ?? 'nested'));
+  if (mode === undefined) throw new Error(`oracle: mode "${paging.mode}" is not modelled`);
   const guestLevels = paging.guestLevels ?? 4;
   const nestedLevels = paging.nestedLevels ?? 4;
   const guestPage = toPageSize(paging.guestPage ?? '4KiB');
   const nestedPage = toPageSize(paging.nestedPage ?? '4KiB');
-  const nested = mode === 'nested';
-  if (guestPage.level > guestLevels || (nested && nestedPage.level > nestedLevels)) {
+  const hosted = mode === 'nested' || mode === 'shadow';
+  if (guestPage.level > guestLevels || (hosted && nestedPage.level > nestedLevels)) {
     throw new Error('oracle: the page size needs more table levels');
   }
   const prefault = (paging.populate ?? 'prefault') === 'prefault';
@@ -225,7 +239,9 @@ export function readConfig(config: WholeConfig, traceGiven: boolean): Settings {
     accesses: config.accesses,
     unique: config.optional?.includes('unique') ?? false,
     reuse: config.optional?.includes('reuse') ?? false,
-    nested,
+    mode,
+    hosted,
+    unsync: paging.unsync ?? false,
     guestPage,
     nestedPage,
     guestLevels,

@@ -24,13 +24,29 @@ function keep(config: WholeConfig, settings: Settings, trace: TraceAccess[]): Ac
   });
 }
 
+/** What a run leaves. */
+export interface Outcome {
+  counters: Counters;
+  /** Events of the software by cause; those that have not occurred are absent. */
+  events: Record<string, number>;
+  /** Present entries of the guest's table by GPA (natively and paravirtually HPA); collected when asked for. */
+  readonly guestTable: Map<bigint, bigint>;
+  /** Present entries of the hypervisor's table, nested or shadow, by HPA; empty where there is none. Collected likewise. */
+  readonly hostTable: Map<bigint, bigint>;
+}
+
+/** Runs a whole configuration and gives its counters; see {@link oracleRun}. */
+export function oracle(config: WholeConfig, trace?: TraceAccess[]): Counters {
+  return oracleRun(config, trace).counters;
+}
+
 /**
- * Runs a whole configuration and gives its counters.
+ * Runs a whole configuration.
  *
  * @param trace the accesses of `workload.trace`, already decoded, in order
  * @throws Error on a configuration that does not fit its address spaces or memories
  */
-export function oracle(config: WholeConfig, trace?: TraceAccess[]): Counters {
+export function oracleRun(config: WholeConfig, trace?: TraceAccess[]): Outcome {
   const settings = readConfig(config, trace !== undefined);
   const kept = trace && keep(config, settings, trace);
   const workload = kept ? undefined : new Workload(settings.workload, settings.regions, settings.seed);
@@ -41,7 +57,18 @@ export function oracle(config: WholeConfig, trace?: TraceAccess[]): Counters {
   for (let index = 0; index < count; index++) {
     machine.run(index, kept ? kept[index] : workload!.access(index));
   }
-  return machine.counters;
+  const { kernel, walked, nestedTable, ledger } = software;
+  const hostTable = walked === kernel.table ? nestedTable : walked;
+  return {
+    counters: machine.counters,
+    events: ledger.events,
+    get guestTable() {
+      return kernel.table.words();
+    },
+    get hostTable() {
+      return hostTable?.words() ?? new Map<bigint, bigint>();
+    },
+  };
 }
 
 /** The accesses `from` … `from + count - 1` of a synthetic workload. */

@@ -10,7 +10,8 @@ import {
   type WholeTlb,
 } from './config.ts';
 import { type Counters, createCounters } from './counters.ts';
-import { type Entry, indexAt, type Software, type Table } from './software.ts';
+import { type Entry, indexAt, type Table } from './memory.ts';
+import type { Software } from './software.ts';
 import { PteCaches, type Slot, Structure } from './structures.ts';
 import { type Access, below, draw, PURPOSE } from './workload.ts';
 
@@ -73,7 +74,13 @@ function createTlb(
     const choose = () => chooseWay(firstId + position, ways);
     return {
       sizes: array.sizes.map((size) => toPageSize(size).name),
-      structure: new Structure<Translation>(array.entries, ways, array.replacement ?? 'lru', choose),
+      structure: new Structure<Translation>(
+        array.entries,
+        ways,
+        array.replacement ?? 'lru',
+        choose,
+        array.index ?? 'low',
+      ),
     };
   });
 }
@@ -243,9 +250,10 @@ export class Machine {
     const write = access.kind === 'write';
     this.#references = [];
     try {
-      const result = this.#settings.nested
-        ? this.#walk2d(access.page, write)
-        : this.#walk1d(access.page, write);
+      const result =
+        this.#settings.mode === 'nested'
+          ? this.#walk2d(access.page, write)
+          : this.#walk1d(access.page, write);
       for (const { row, column, hpa } of this.#references) {
         this.counters.refs[row][column]++;
         this.#noteUnique(row, column, hpa);
@@ -265,7 +273,7 @@ export class Machine {
     for (const [level, structure] of this.#psc) structure.drop(tag, 'path', pscNumber(page, level));
     if (violatedFrame === undefined) {
       this.counters.guestFaults++;
-      const exited = this.#software.onGuestFault(page, write);
+      const exited = this.#software.onPageFault(page, write);
       if (exited && !vpid) this.#flushTag();
       return;
     }
@@ -323,7 +331,7 @@ export class Machine {
 
   #walk1d(page: number, write: boolean): { translation: Translation; size: string } {
     const { tag, guestLevels } = this.#settings;
-    const { table } = this.#software.kernel;
+    const table = this.#software.walked;
     const start = this.#probePsc(this.#psc, guestLevels, tag, page, this.counters.pscHits);
     let level = start ? start.level - 1 : guestLevels;
     let frame = start ? start.path.table : table.root;
@@ -433,7 +441,7 @@ export class Machine {
 
   #walkNested(guestFrame: number, row: string, write: boolean): { translation: Translation; level: number } {
     const { vm, nestedLevels, nestedAD } = this.#settings;
-    const table = (this.#software.hypervisor as { table: Table }).table;
+    const table = this.#software.nestedTable as Table;
     const start = this.#probePsc(this.#nestedPsc, nestedLevels, vm, guestFrame, this.counters.nestedPscHits);
     let level = start ? start.level - 1 : nestedLevels;
     let frame = start ? start.path.table : table.root;

@@ -1,158 +1,42 @@
 /**
- * Simulated physical memory, its layout, and the least software that runs on it: a guest kernel and a hypervisor that
- * map everything before the run, or one leaf at each fault.
+ * The least software that runs on the machine: a guest kernel, and for each mode what a hypervisor does below it. They map
+ * everything before the run, or one leaf at each fault.
  */
 
-import { type PageSize, type Region, roundUp, type Settings } from './config.ts';
+import type { PageSize, Settings } from './config.ts';
+import {
+  type Entry,
+  guestPagesOf,
+  Host,
+  type Layout,
+  layOut,
+  type MapObserver,
+  Table,
+  type TablePage,
+} from './memory.ts';
 import { PURPOSE, permute } from './workload.ts';
 
-/** A page-table entry: what the 64 bits say. An absent one is not in memory at all. */
-export interface Entry {
-  frame: number;
-  writable: boolean;
-  accessed: boolean;
-  dirty: boolean;
-  /** Ends the walk: an entry of level 1, or a large page. */
-  leaf: boolean;
-}
+/** Events of the software by cause; a cause that has not occurred is absent. */
+export class Ledger {
+  readonly events: Record<string, number> = {};
 
-/** The 9 bits of a 4 KiB page number that index the table of a level. */
-export function indexAt(page: number, level: number): number {
-  return Math.floor(page / 512 ** (level - 1)) % 512;
-}
-
-/** One radix table: entries by table frame and index, its root, and where further table pages come from. */
-export class Table {
-  readonly #entries = new Map<number, Entry>();
-  readonly levels: number;
-  readonly root: number;
-  #tableCount = 1;
-
-  /** @param zone first frame of the table zone, in the space that the table pages live in */
-  constructor(levels: number, zone: number) {
-    this.levels = levels;
-    this.root = zone;
+  count(cause: string, times = 1): void {
+    if (times > 0) this.events[cause] = (this.events[cause] ?? 0) + times;
   }
 
-  get tableCount(): number {
-    return this.#tableCount;
-  }
-
-  read(table: number, page: number, level: number): Entry | undefined {
-    return this.#entries.get(table * 512 + indexAt(page, level));
-  }
-
-  /** Maps one leaf; missing tables are allocated from the top level down, and `onTable` is told of each. */
-  map(page: number, size: PageSize, leaf: Entry, adSet: boolean, onTable: (frame: number) => void): void {
-    let table = this.root;
-    for (let level = this.levels; level > size.level; level--) {
-      let entry = this.read(table, page, level);
-      if (!entry) {
-        const frame = this.root + this.#tableCount++;
-        onTable(frame);
-        entry = { frame, writable: true, accessed: adSet, dirty: false, leaf: false };
-        this.#entries.set(table * 512 + indexAt(page, level), entry);
-      }
-      table = entry.frame;
-    }
-    if (this.read(table, page, size.level)) throw new Error('oracle: mapped a page twice');
-    this.#entries.set(table * 512 + indexAt(page, size.level), leaf);
-  }
-}
-
-const GIB_FRAMES = 512 * 512;
-const TRACE_MEMORY_BYTES = 64 * 2 ** 30;
-
-/** Where everything lies, in 4 KiB frames. */
-export interface Layout {
-  /** Guest frames for data, from 0. */
-  guestFrames: number;
-  guestTables: number;
-  /** Nested pages that host memory holds, of the nested page size. */
-  hostPages: number;
-  nestedTables: number;
-}
-
-/** The table pages of a guest that has all its regions mapped: one for each distinct prefix at each level. */
-function countTables(regions: Region[], levels: number, leafLevel: number): number {
-  let count = 1;
-  for (let level = levels - 1; level >= leafLevel; level--) {
-    const reach = 512 ** level;
-    const prefixes = new Set<number>();
-    for (const { firstPage, frames } of regions) {
-      const last = Math.floor((firstPage + frames - 1) / reach);
-      for (let prefix = Math.floor(firstPage / reach); prefix <= last; prefix++) prefixes.add(prefix);
-    }
-    count += prefixes.size;
-  }
-  return count;
-}
-
-/** Computes the layout. Throws an `Error` if guest memory with its tables does not fit the guest-physical space. */
-export function layOut(settings: Settings): Layout {
-  const { regions, nestedPage } = settings;
-  const unit = settings.nested ? Math.min(512 ** (settings.nestedLevels - 1), GIB_FRAMES) : GIB_FRAMES;
-  const regionFrames = regions.reduce((sum, region) => sum + region.frames, 0);
-  const declaredFrames = (settings.guestMemoryBytes ?? (settings.tracing ? TRACE_MEMORY_BYTES : 0)) / 4096;
-  const guestMemory = Math.max(regionFrames, declaredFrames);
-  const guestTables = roundUp(guestMemory, unit);
-  const tableCount = countTables(regions, settings.guestLevels, settings.guestPage.level);
-  if (settings.nested && guestTables + tableCount > 512 ** settings.nestedLevels) {
-    throw new Error('oracle: guest memory and tables do not fit the guest-physical address space');
-  }
-  const hostPages = settings.tracing
-    ? Math.floor((2 * declaredFrames) / nestedPage.frames)
-    : Math.ceil(regionFrames / nestedPage.frames) + Math.ceil(tableCount / nestedPage.frames);
-  const hostMemory = settings.tracing ? 2 * declaredFrames : hostPages * nestedPage.frames;
-  return {
-    guestFrames: settings.tracing ? declaredFrames : regionFrames,
-    guestTables,
-    hostPages,
-    nestedTables: roundUp(hostMemory, unit),
-  };
-}
-
-/** The hypervisor: backs guest-physical pages with host pages. */
-export class Hypervisor {
-  readonly table: Table;
-  readonly #settings: Settings;
-  readonly #layout: Layout;
-  #mapped = 0;
-  readonly #backed = new Set<number>();
-
-  constructor(settings: Settings, layout: Layout) {
-    this.#settings = settings;
-    this.#layout = layout;
-    this.table = new Table(settings.nestedLevels, layout.nestedTables);
-  }
-
-  /** Maps the nested page around a guest frame, if it is not mapped yet; tells whether it had to. */
-  back(guestFrame: number): boolean {
-    const { nestedPage, adSet } = this.#settings;
-    const page = Math.floor(guestFrame / nestedPage.frames);
-    if (this.#backed.has(page)) return false;
-    this.#backed.add(page);
-    const frame = this.#allocate() * nestedPage.frames;
-    const leaf = { frame, writable: true, accessed: adSet, dirty: adSet, leaf: true };
-    this.table.map(page * nestedPage.frames, nestedPage, leaf, adSet, () => {});
-    return true;
-  }
-
-  /** The next host page, in units of the nested page size. */
-  #allocate(): number {
-    const { scattered, seed } = this.#settings;
-    const k = this.#mapped++;
-    if (k >= this.#layout.hostPages) throw new Error('oracle: host memory is full');
-    return scattered ? permute(seed, this.#layout.hostPages, k, PURPOSE.hostPlacement, 0) : k;
+  /** What was done before a run is no part of it. */
+  clear(): void {
+    for (const cause of Object.keys(this.events)) delete this.events[cause];
   }
 }
 
 /** The guest kernel (or, without a hypervisor, the only one): maps guest pages to guest frames. */
 export class Kernel {
   readonly table: Table;
+  /** Guest pages mapped, by their first 4 KiB page, in the order in which they were. */
+  readonly mapped: number[] = [];
   readonly #settings: Settings;
   readonly #layout: Layout;
-  #mapped = 0;
   readonly #mappedOfRegion: number[];
 
   constructor(settings: Settings, layout: Layout) {
@@ -164,23 +48,24 @@ export class Kernel {
 
   /** Guest frames of data given out so far. */
   get dataFrames(): number {
-    return this.#mapped * this.#settings.guestPage.frames;
+    return this.mapped.length * this.#settings.guestPage.frames;
   }
 
   /** Maps the guest page around a 4 KiB page. A demand fault by a write finds A and D set, as on Linux. */
-  map(page: number, faultedByWrite: boolean, onTable: (frame: number) => void): void {
+  map(page: number, faultedByWrite: boolean, observer: MapObserver): void {
     const { guestPage, adSet } = this.#settings;
     const first = Math.floor(page / guestPage.frames) * guestPage.frames;
     const used = adSet || faultedByWrite;
-    const frame = this.#allocate(first) * guestPage.frames;
+    const frame = this.#machineFrame(this.#allocate(first)) * guestPage.frames;
     const leaf = { frame, writable: true, accessed: used, dirty: used, leaf: true };
-    this.table.map(first, guestPage, leaf, adSet, onTable);
+    this.mapped.push(first);
+    this.table.map(first, guestPage, leaf, adSet, observer);
   }
 
   /** The next guest page frame, in units of the guest page size. */
   #allocate(page: number): number {
     const { regions, guestPage, scattered, seed } = this.#settings;
-    const k = this.#mapped++;
+    const k = this.mapped.length;
     if ((k + 1) * guestPage.frames > this.#layout.guestFrames)
       throw new Error('oracle: guest memory is full');
     if (!scattered) return k;
@@ -189,60 +74,232 @@ export class Kernel {
     const pages = regions[r].frames / guestPage.frames;
     return before + permute(seed, pages, this.#mappedOfRegion[r]++, PURPOSE.guestPlacement, r);
   }
+
+  /** What the kernel writes into an entry for a frame of its own: a paravirtual one knows which host frame that is. */
+  #machineFrame(frame: number): number {
+    const { mode, scattered, seed, guestPage } = this.#settings;
+    if (mode !== 'paravirt' || !scattered) return frame;
+    return permute(seed, this.#layout.guestFrames / guestPage.frames, frame, PURPOSE.hostPlacement, 0);
+  }
+}
+
+/**
+ * The shadow table of the one process that a run has: from GVA straight to HPA, filled by the hypervisor from the guest's
+ * table and the host pages. All its entries have A. A shadow entry that stands for a leaf of the guest's is absent until
+ * that leaf has A, and read-only until it has D; where host pages are smaller than the guest's, that is the entry above
+ * the leaves. A leaf that may be written to has D: the guest's own is set by then.
+ */
+class Shadow {
+  readonly table: Table;
+  readonly #settings: Settings;
+  readonly #kernel: Kernel;
+  readonly #host: Host;
+  readonly #ledger: Ledger;
+  readonly #leaf: PageSize;
+  /** Guest table pages that a shadow page stands for, which are write-protected unless they are out of sync. */
+  readonly #shadowed = new Set<number>();
+  readonly #unsynced = new Set<number>();
+
+  constructor(settings: Settings, zone: number, parts: { kernel: Kernel; host: Host; ledger: Ledger }) {
+    const { guestPage, nestedPage } = settings;
+    this.table = new Table(settings.guestLevels, zone);
+    this.#settings = settings;
+    this.#kernel = parts.kernel;
+    this.#host = parts.host;
+    this.#ledger = parts.ledger;
+    this.#leaf = guestPage.level < nestedPage.level ? guestPage : nestedPage;
+    this.#shadowed.add(parts.kernel.table.root);
+    this.#ledger.count('shadowTables');
+  }
+
+  /** Fills the leaf of a page from the guest's table, which maps it to a frame that has a host frame. */
+  fill(page: number): void {
+    const { guestPage } = this.#settings;
+    const steps = this.#kernel.table.path(page);
+    for (const { frame } of steps) this.#shadowed.add(frame);
+    const guestLeaf = steps.at(-1)!.entry!;
+    const first = Math.floor(page / this.#leaf.frames) * this.#leaf.frames;
+    const frame = this.#host.frameOf(guestLeaf.frame + (first % guestPage.frames));
+    const leaf = { frame, writable: true, accessed: true, dirty: true, leaf: true };
+    this.table.map(first, this.#leaf, leaf, true, { onTable: () => this.#ledger.count('shadowTables') });
+    this.#protect(page, guestLeaf);
+  }
+
+  /** Gives the entry that stands for the guest's leaf its rights. */
+  #protect(page: number, guestLeaf: Entry): void {
+    const { guestPage } = this.#settings;
+    const { entry } = this.table.path(page).find(({ level }) => level === guestPage.level)!;
+    entry!.writable = guestLeaf.writable && guestLeaf.dirty;
+    if (entry!.leaf) entry!.dirty = entry!.writable;
+  }
+
+  /** Fills everything that the guest has mapped and that has A, in the order in which it was mapped. */
+  fillAll(): void {
+    const { guestPage } = this.#settings;
+    for (const first of this.#kernel.mapped) {
+      if (!this.#kernel.table.leaf(first)!.accessed) continue;
+      for (let page = first; page < first + guestPage.frames; page += this.#leaf.frames) this.fill(page);
+    }
+  }
+
+  /**
+   * A write of the guest kernel to one of its table pages. A page that is written to three times without being used would
+   * lose its shadow; here a hidden fault of the same address follows each write, and uses it. Nor is a page that went out
+   * of sync ever brought back: a run loads CR3 once, and has no INVLPG.
+   */
+  onTableWrite({ frame, level }: TablePage): void {
+    if (!this.#shadowed.has(frame) || this.#unsynced.has(frame)) return;
+    if (this.#settings.unsync && level === 1) {
+      this.#unsynced.add(frame);
+      this.#ledger.count('unsyncExits');
+    } else {
+      this.#ledger.count('tableWriteExits');
+    }
+  }
+
+  /**
+   * A fault of a page that the guest maps. Where the shadow entry is there and allows the access already, a paging-structure
+   * cache had kept an old right, and the retry will not find it there any more: that too is hidden from the guest.
+   */
+  onHiddenFault(page: number, write: boolean): void {
+    const steps = this.#kernel.table.path(page);
+    const guestLeaf = steps.at(-1)!.entry!;
+    const clean = write && !guestLeaf.dirty;
+    const present = this.table.leaf(page) !== undefined;
+    for (const { entry } of steps) entry!.accessed = true;
+    if (write) guestLeaf.dirty = true;
+    if (present) {
+      this.#protect(page, guestLeaf);
+    } else {
+      this.#host.back(guestLeaf.frame + (page % this.#settings.guestPage.frames));
+      this.fill(page);
+    }
+    this.#ledger.count(present && clean ? 'dirtyFaultExits' : 'hiddenFaultExits');
+  }
 }
 
 /** Kernel and hypervisor together, ready for the first access. */
 export class Software {
   readonly kernel: Kernel;
-  readonly hypervisor: Hypervisor | undefined;
+  /** Nested paging alone. */
+  readonly nestedTable: Table | undefined;
+  /** The table that the hardware walks first: the guest's own, or the shadow of it. */
+  readonly walked: Table;
+  readonly ledger = new Ledger();
   readonly #settings: Settings;
   readonly #layout: Layout;
+  readonly #host: Host | undefined;
+  readonly #shadow: Shadow | undefined;
 
   /** @param touched 4 KiB pages of a trace in the order of their accesses; empty for a synthetic workload */
   constructor(settings: Settings, touched: number[]) {
+    const { mode, hosted, nestedLevels, prefault } = settings;
     this.#settings = settings;
-    this.#layout = layOut(settings);
+    this.#layout = layOut(settings, touched);
     this.kernel = new Kernel(settings, this.#layout);
-    this.hypervisor = settings.nested ? new Hypervisor(settings, this.#layout) : undefined;
-    if (settings.prefault) {
+    this.nestedTable = mode === 'nested' ? new Table(nestedLevels, this.#layout.nestedTables) : undefined;
+    this.#host = hosted
+      ? new Host(settings, this.#layout, (page, hostPage) => this.#onBacked(page, hostPage))
+      : undefined;
+    if (mode === 'shadow') {
+      const parts = { kernel: this.kernel, host: this.#host!, ledger: this.ledger };
+      this.#shadow = new Shadow(settings, this.#layout.shadowTables, parts);
+    }
+    this.walked = this.#shadow?.table ?? this.kernel.table;
+    this.#start();
+    if (prefault) {
       this.#prefaultGuest(touched);
       this.#prefaultHost();
-    } else {
-      this.hypervisor?.back(this.kernel.table.root);
+      this.#shadow?.fillAll();
+      this.ledger.clear();
     }
   }
 
-  /** Handles a guest page fault; tells whether backing a new table page took a VM exit. */
-  onGuestFault(page: number, write: boolean): boolean {
-    let exited = false;
-    this.kernel.map(page, write, (tableFrame) => {
-      if (this.hypervisor?.back(tableFrame)) exited = true;
-    });
+  /** The kernel takes the root of its table, and loads CR3. */
+  #start(): void {
+    const { mode, prefault } = this.#settings;
+    if (!prefault) this.#backTable(this.kernel.table.root);
+    this.ledger.count('cr3Writes');
+    if (mode === 'shadow') this.ledger.count('cr3Exits');
+    if (mode === 'paravirt') {
+      this.ledger.count('pinHypercalls');
+      this.ledger.count('cr3Hypercalls');
+    }
+  }
+
+  #onBacked(page: number, hostPage: number): void {
+    const { nestedPage, adSet } = this.#settings;
+    this.ledger.count('hostFrames');
+    const frame = hostPage * nestedPage.frames;
+    const leaf = { frame, writable: true, accessed: adSet, dirty: adSet, leaf: true };
+    this.nestedTable?.map(page * nestedPage.frames, nestedPage, leaf, adSet);
+  }
+
+  /** Backs a table page that the guest kernel has taken; tells whether that took a VM exit. */
+  #backTable(frame: number): boolean {
+    const exited = this.#host?.back(frame) ?? false;
+    if (exited) this.ledger.count('tableBackings');
     return exited;
+  }
+
+  /** Handles a page fault that the hardware reports; tells whether there was a VM exit. */
+  onPageFault(page: number, write: boolean): boolean {
+    if (!this.#shadow) return this.#handleGuestFault(page, write);
+    if (this.kernel.table.leaf(page)) {
+      this.#shadow.onHiddenFault(page, write);
+    } else {
+      this.ledger.count('guestFaultExits');
+      this.#handleGuestFault(page, write);
+    }
+    return true;
   }
 
   /** Handles a nested violation, which is a VM exit. */
   onNestedViolation(guestFrame: number): void {
-    if (!this.hypervisor?.back(guestFrame)) throw new Error('oracle: a violation at a backed frame');
+    this.ledger.count('nestedViolations');
+    if (!this.#host?.back(guestFrame)) throw new Error('oracle: a violation at a backed frame');
+  }
+
+  /** The guest kernel's own handling of a fault; tells whether backing a new table page took a VM exit. */
+  #handleGuestFault(page: number, write: boolean): boolean {
+    const { mode, guestPage } = this.#settings;
+    let exited = false;
+    let writes = 0;
+    this.ledger.count('guestFaults');
+    if (mode === 'paravirt') this.ledger.count('faultBounces');
+    this.kernel.map(page, write, {
+      onTable: (frame) => {
+        if (this.#backTable(frame)) exited = true;
+        if (mode === 'paravirt') this.ledger.count('pinHypercalls');
+      },
+      onWrite: (tablePage) => {
+        writes++;
+        this.#shadow?.onTableWrite(tablePage);
+      },
+    });
+    this.ledger.count('zeroedFrames', guestPage.frames);
+    this.ledger.count('tableWrites', writes);
+    if (mode === 'paravirt') {
+      // A fault is no batch section: each entry takes effect before the next is written (Linux, lazy MMU mode).
+      this.ledger.count('updateHypercalls', writes);
+      this.ledger.count('validatedEntries', writes);
+    }
+    return exited;
   }
 
   #prefaultGuest(touched: number[]): void {
-    const step = this.#settings.guestPage.frames;
+    const { regions, guestPage } = this.#settings;
     const pages: number[] = [];
-    for (const { firstPage, frames } of [...this.#settings.regions].sort(
-      (a, b) => a.firstPage - b.firstPage,
-    )) {
-      for (let page = firstPage; page < firstPage + frames; page += step) pages.push(page);
+    for (const { firstPage, frames } of [...regions].sort((a, b) => a.firstPage - b.firstPage)) {
+      for (let page = firstPage; page < firstPage + frames; page += guestPage.frames) pages.push(page);
     }
-    for (const page of touched) pages.push(Math.floor(page / step) * step);
-    for (const page of new Set(pages)) this.kernel.map(page, false, () => {});
+    pages.push(...guestPagesOf(touched, guestPage));
+    for (const page of pages) this.kernel.map(page, false, {});
   }
 
   /** Data, then tables, in ascending guest-physical address. */
   #prefaultHost(): void {
-    if (!this.hypervisor) return;
-    for (let frame = 0; frame < this.kernel.dataFrames; frame++) this.hypervisor.back(frame);
-    const tables = this.#layout.guestTables;
-    for (let k = 0; k < this.kernel.table.tableCount; k++) this.hypervisor.back(tables + k);
+    for (let frame = 0; frame < this.kernel.dataFrames; frame++) this.#host?.back(frame);
+    for (let k = 0; k < this.kernel.table.tableCount; k++) this.#host?.back(this.#layout.guestTables + k);
   }
 }

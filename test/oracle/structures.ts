@@ -1,6 +1,6 @@
 /** Set-associative structures with every replacement policy, and the caches that hold page-table entries. */
 
-import { type Policy, toBytes, type WholePteCache } from './config.ts';
+import { type Indexing, type Policy, toBytes, type WholePteCache } from './config.ts';
 
 /** What one set remembers to choose a victim. The set is full whenever `victim` is asked. */
 interface Replacement {
@@ -157,8 +157,14 @@ interface OneSet<Value> {
   replacement: Replacement;
 }
 
+/** The set of a number: its remainder, or with `xor` that, bit by bit against the remainder of what is left of it. */
+function pickSet(number: number, sets: number, indexing: Indexing): number {
+  if (indexing === 'low') return number % sets;
+  return Number(BigInt(number % sets) ^ BigInt(Math.floor(number / sets) % sets));
+}
+
 /**
- * A set-associative array: set = number mod sets. `find` changes nothing; promoting, filling and dropping are the
+ * A set-associative array: set = number mod sets, or hashed. `find` changes nothing; promoting, filling and dropping are the
  * caller's decisions, so that each sentence of docs/model.md is one line where it is used.
  */
 export class Structure<Value> {
@@ -167,13 +173,21 @@ export class Structure<Value> {
   readonly #ways: number;
   readonly #policy: Policy;
   readonly #chooseWay: () => number;
+  readonly #indexing: Indexing;
 
-  constructor(entries: number, ways: number, policy: Policy = 'lru', chooseWay: () => number = () => 0) {
+  constructor(
+    entries: number,
+    ways: number,
+    policy: Policy = 'lru',
+    chooseWay: () => number = () => 0,
+    indexing: Indexing = 'low',
+  ) {
     if (!Number.isInteger(entries / ways)) throw new Error('oracle: entries are not a multiple of ways');
     this.#setCount = entries / ways;
     this.#ways = ways;
     this.#policy = policy;
     this.#chooseWay = chooseWay;
+    this.#indexing = indexing;
   }
 
   find(owner: number, size: string, number: number): Slot<Value> | undefined {
@@ -215,7 +229,7 @@ export class Structure<Value> {
   }
 
   #setOf(number: number): OneSet<Value> {
-    const index = number % this.#setCount;
+    const index = pickSet(number, this.#setCount, this.#indexing);
     let set = this.#sets.get(index);
     if (!set) {
       const ways = new Array(this.#ways).fill(undefined);

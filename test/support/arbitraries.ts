@@ -3,6 +3,7 @@
  * nested workloads. Small enough that a run takes milliseconds, odd enough to reach every layout of every structure.
  */
 import fc from 'fast-check';
+import { hasHostPages, type PagingMode } from '../../src/config/resolved.ts';
 import type { ConfigInput } from '../../src/config/schema.ts';
 
 const PAGE_BYTES = { '4KiB': 2 ** 12, '2MiB': 2 ** 21, '1GiB': 2 ** 30 } as const;
@@ -26,11 +27,14 @@ const replacement = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom('fifo', 'plru', 'nru', 'srrip', 'random') },
 ) as fc.Arbitrary<'lru' | 'fifo' | 'plru' | 'nru' | 'srrip' | 'random'>;
 
+/** Hashed arrays among others; the default stands written and left out. */
+const index = fc.constantFrom({}, {}, { index: 'low' as const }, { index: 'xor' as const });
+
 const tlbArray = (sizes: readonly Size[], policy = replacement): fc.Arbitrary<ArrayInput> =>
-  fc.tuple(sets, ways, policy).map(([s, w, chosen]) => {
+  fc.tuple(sets, ways, policy, index).map(([s, w, chosen, indexing]) => {
     // A tree needs a power of two of ways.
     const count = chosen === 'plru' ? 2 ** Math.floor(Math.log2(w)) : w;
-    return { entries: s * count, ways: count, sizes: [...sizes], replacement: chosen };
+    return { entries: s * count, ways: count, sizes: [...sizes], replacement: chosen, ...indexing };
   });
 
 /** How a side's arrays share the page sizes; a size may have none. */
@@ -116,36 +120,45 @@ export const bareMachine: fc.Arbitrary<MachineInput> = fc
 /** A machine written whole. */
 const machine = fc.oneof({ weight: 2, arbitrary: fullMachine }, { weight: 1, arbitrary: plainMachine });
 
-/** Paging that fits: what lies in GPA space must not be wider than the nested table. */
-export const paging = fc
-  .record({
-    mode: fc.constantFrom('native' as const, 'nested' as const, 'nested' as const),
-    guestLevels: fc.constantFrom(4, 4, 2, 3, 5),
-    nestedLevels: fc.constantFrom(4, 4, 2, 3, 5),
-    guestSize: fc.constantFrom(0, 0, 1, 2),
-    nestedSize: fc.constantFrom(0, 0, 1, 2),
-    populate: fc.constantFrom('prefault' as const, 'demand' as const),
-    placement: fc.constantFrom('contiguous' as const, 'scattered' as const),
-    ad: fc.constantFrom(undefined, 'set' as const, 'clear' as const),
-    memoryPower: fc.constantFrom(0, 0, 0, 28, 33, 45),
-  })
-  .map(({ guestSize, nestedSize, memoryPower, ad, ...shape }) => {
-    const { mode, guestLevels, nestedLevels, populate } = shape;
-    const nested = mode === 'nested';
-    // 1 GiB of guest data leaves no room for its tables in a space of 1 GiB.
-    const widest = nested && nestedLevels === 2 ? 1 : 2;
-    const largest = Math.min(guestSize, widest, guestLevels - 1);
-    // A prefaulted gigabyte in 4 KiB pages is right, and slow to build and to check.
-    const smallest = nested && largest === 2 && populate === 'prefault' ? 1 : 0;
-    const space = nested ? 11 + 9 * nestedLevels : 51;
-    return {
-      ...shape,
-      guestPage: SIZES[largest],
-      nestedPage: SIZES[Math.max(smallest, Math.min(nestedSize, nestedLevels - 1))],
-      ...(ad === undefined ? {} : { ad }),
-      ...(memoryPower === 0 ? {} : { guestMemory: 2 ** Math.min(memoryPower, space - 1) }),
-    };
-  });
+/** Paging that fits, in some of the modes: what lies in GPA space must not be wider than the nested table. */
+const pagingIn = (...modes: readonly PagingMode[]) =>
+  fc
+    .record({
+      mode: fc.constantFrom(...modes),
+      guestLevels: fc.constantFrom(4, 4, 2, 3, 5),
+      nestedLevels: fc.constantFrom(4, 4, 2, 3, 5),
+      guestSize: fc.constantFrom(0, 0, 1, 2),
+      nestedSize: fc.constantFrom(0, 0, 1, 2),
+      populate: fc.constantFrom('prefault' as const, 'demand' as const),
+      placement: fc.constantFrom('contiguous' as const, 'scattered' as const),
+      ad: fc.constantFrom(undefined, 'set' as const, 'clear' as const),
+      memoryPower: fc.constantFrom(0, 0, 0, 28, 33, 45),
+      unsync: fc.constantFrom(undefined, false, true),
+      batch: fc.constantFrom(undefined, 1, 2, 3, 32),
+    })
+    .map(({ guestSize, nestedSize, memoryPower, ad, unsync, batch, ...shape }) => {
+      const { mode, guestLevels, nestedLevels, populate } = shape;
+      const nested = hasHostPages(mode);
+      // 1 GiB of guest data leaves no room for its tables in a space of 1 GiB.
+      const widest = nested && nestedLevels === 2 ? 1 : 2;
+      const largest = Math.min(guestSize, widest, guestLevels - 1);
+      // A prefaulted gigabyte in 4 KiB pages is right, and slow to build and to check.
+      const smallest = nested && largest === 2 && populate === 'prefault' ? 1 : 0;
+      const space = nested ? 11 + 9 * nestedLevels : 51;
+      return {
+        ...shape,
+        guestPage: SIZES[largest],
+        nestedPage: SIZES[Math.max(smallest, Math.min(nestedSize, nestedLevels - 1))],
+        ...(ad === undefined ? {} : { ad }),
+        ...(memoryPower === 0 ? {} : { guestMemory: 2 ** Math.min(memoryPower, space - 1) }),
+        ...(mode === 'shadow' && unsync !== undefined ? { unsync } : {}),
+        ...(mode === 'paravirt' && batch !== undefined ? { batch } : {}),
+      };
+    });
+/** Paging without a hypervisor, or with a nested table. */
+export const paging = pagingIn('native', 'nested', 'nested');
+/** Paging whose tables a hypervisor makes or checks. */
+export const softwarePaging = pagingIn('shadow', 'shadow', 'paravirt');
 export type PagingInput = typeof paging extends fc.Arbitrary<infer T> ? T : never;
 
 /** Regions at bases of their own, anywhere in the address space, or at the default ones. */
@@ -266,8 +279,8 @@ const pagesOf = (regions: ConfigInput['regions']): number[] =>
   regions!.map(({ bytes }) => (bytes as number) / 4096);
 
 /** A whole configuration; `most` bounds its accesses. */
-export const configuration = (most: number, hardware = machine): fc.Arbitrary<ConfigInput> =>
-  paging.chain((shape) =>
+export const configuration = (most: number, hardware = machine, modes = paging): fc.Arbitrary<ConfigInput> =>
+  modes.chain((shape) =>
     regionsFor(shape).chain((regions) =>
       fc.record({
         seed: fc.oneof(fc.nat(), fc.constantFrom('0xfedcba9876543210', 2 ** 40 + 1)),
