@@ -13,7 +13,8 @@ export const LAYERS = [
   ['hypervisor'],
   ['workload', 'trace'],
   ['run', 'results'],
-  ['sweep', 'report'],
+  ['sweep', 'report', 'scenario'],
+  ['serve'],
   ['index'],
   ['cli'],
 ];

@@ -25,11 +25,15 @@ export const ERRORS = {
   },
   'memory.full': {
     summary: 'simulated memory ran out of frames',
-    mend: 'give paging.guestMemory more, or fewer regions',
+    mend: 'give paging.guestMemory (a scenario: --memory) more, or fewer regions',
   },
   'memory.limit': {
     summary: 'the page tables would need more real memory than allowed',
     mend: 'use larger pages or a smaller footprint',
+  },
+  'process.segfault': {
+    summary: 'a process of the guest did what its regions do not allow',
+    mend: 'let it touch its regions only, or give it a region there that allows it',
   },
   'table.corrupt': {
     summary: 'a page table holds an impossible entry',
@@ -66,6 +70,18 @@ export const ERRORS = {
     summary: 'a sweep cannot go on',
     mend: 'see the reason, then start the same command again: what was finished is kept',
   },
+  'serve.port': {
+    summary: 'the live page cannot listen on a port',
+    mend: 'give another --port, or leave it out for one that is free',
+  },
+  'scenario.file': {
+    summary: 'a file is no scenario',
+    mend: 'export one scenario as its default; docs/scenarios.md has an example',
+  },
+  'scenario.failed': {
+    summary: 'the driver of a scenario threw',
+    mend: 'correct the driver; NESTWALK_DEBUG=1 shows where it was',
+  },
   'store.missing': {
     summary: 'the results store (DuckDB) cannot be loaded',
     mend: 'install @duckdb/node-api; CSV and JSON need no store',
@@ -77,6 +93,14 @@ export const ERRORS = {
   'export.file': {
     summary: 'an exported file cannot be written',
     mend: 'give another path to --out, or make room there',
+  },
+  'report.missing': {
+    summary: 'what draws figures or makes images cannot be loaded',
+    mend: 'install the packages again with npm ci; export gives the numbers without them',
+  },
+  'report.input': {
+    summary: 'a report was asked of what holds no results',
+    mend: 'give the folder of a sweep, or what run, compare, scenario or reproduce print with --json',
   },
   'store.query': { summary: 'the store refused a query', mend: 'the table is `cells`; see docs/sweeps.md' },
   usage: { summary: 'wrong use of a command', mend: 'see --help' },

@@ -6,6 +6,7 @@ import { resolveConfig } from '../config/resolve.ts';
 import type { ResolvedConfig } from '../config/resolved.ts';
 import { parseAddress } from '../config/units.ts';
 import { NestwalkError } from '../errors.ts';
+import { PAGE_BYTES, PAGE_SIZES } from '../schema.ts';
 import type { ConfigFlags } from './options.ts';
 
 /** The seed of the command line where neither flag nor file gives one. */
@@ -91,26 +92,63 @@ export function readConfig(
 
 /** Bytes of the region that a walk without a configuration has around its address: one root entry's reach at 3 levels. */
 const WALK_REGION_BYTES = 2 ** 30;
+/** Bits of an address that tables of four levels translate, which a configuration has where it does not say. */
+const USUAL_BITS = 48;
 
-/** An address of the command line. */
+const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+
+/**
+ * An address of the command line.
+ * @throws {NestwalkError} `usage` with what is allowed, and the address that was probably meant
+ */
 export function readAddress(text: string): number {
-  const address = parseAddress(text);
-  if (!Number.isSafeInteger(address))
-    throw new NestwalkError('usage', `${text} is above 2^53: give an address below it`);
-  return address;
+  if (/^[0-9a-f]*[a-f][0-9a-f]*$/i.test(text) && /\d/.test(text) && !/^\d+e\d+$/i.test(text))
+    throw new NestwalkError(
+      'usage',
+      `"${text}" looks like hexadecimal digits without their prefix: write 0x${text}`,
+    );
+  if (/^(0x[0-9a-f]+|\d+)$/i.test(text) && BigInt(text) > BigInt(Number.MAX_SAFE_INTEGER))
+    throw new NestwalkError('usage', tooHigh(BigInt(text)));
+  return parseAddress(text);
+}
+
+/** What is said of an address beyond every address space here; kernel addresses are what people mostly mean by one. */
+function tooHigh(address: bigint): string {
+  const low = address & (2n ** BigInt(USUAL_BITS) - 1n);
+  const isCanonical = address >> BigInt(USUAL_BITS - 1) === 2n ** BigInt(64 - USUAL_BITS + 1) - 1n;
+  const meant = isCanonical
+    ? `: the upper 16 bits of such an address only repeat bit 47 and are not translated, so write ${hex(low)}`
+    : ` (5 levels translate 57 bits, but addresses here end at 2^53)`;
+  return `${hex(address)} has more than the ${USUAL_BITS} bits that 4 levels translate${meant}`;
 }
 
 /**
  * What `walk` shows where nothing else is said: a machine without TLBs and walk caches, so that every reference is
- * seen, and 1 GiB of mapped memory around the address.
+ * seen, and 1 GiB of mapped memory around the address, in scattered frames, so that no two kinds of address look alike.
+ * @param footprint bytes around the address, in place of the 1 GiB
+ * @throws {NestwalkError} `usage` for an address that four levels do not translate
  */
-export function walkDefaults(address: number): Input {
-  const base = Math.floor(address / WALK_REGION_BYTES) * WALK_REGION_BYTES;
+export function walkDefaults(
+  address: number,
+  { footprint = WALK_REGION_BYTES, guestPage = '4KiB' }: Pick<ConfigFlags, 'footprint' | 'guestPage'> = {},
+): Input {
+  if (address >= 2 ** USUAL_BITS)
+    throw new NestwalkError(
+      'usage',
+      `${hex(address)} has more than the ${USUAL_BITS} bits that 4 levels translate: give an address below ${hex(2 ** USUAL_BITS)}, ` +
+        'or a configuration with guestLevels: 5 and a region there',
+    );
+  const down = (align: number): number => Math.floor(address / align) * align;
+  // As well aligned as can be, so that larger pages fit too.
+  const aligned = PAGE_SIZES.map((size) => PAGE_BYTES[size]).filter((size) => size >= PAGE_BYTES[guestPage]);
+  const best = aligned.findLast((size) => address - down(size) < footprint);
+  const base = down(best ?? PAGE_BYTES[guestPage]);
   return {
     workload: { pattern: 'uniform' },
     accesses: 1,
     seed: DEFAULT_SEED,
     machine: {},
-    regions: [{ bytes: WALK_REGION_BYTES, base }],
+    paging: { placement: 'scattered' },
+    regions: [{ bytes: footprint, base }],
   };
 }

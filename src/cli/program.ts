@@ -1,31 +1,28 @@
 /** The commands: arguments in, a function of the library called, its result printed. No logic of their own. */
-import { Command, Option } from 'commander';
-import type { ResolvedConfig } from '../config/resolved.ts';
+import { Command } from 'commander';
+import { costsOfMachine } from '../machines/costs.ts';
 import { chartWidth } from '../report/charts.ts';
 import { renderComparison } from '../report/comparison.ts';
 import { styleFor } from '../report/table.ts';
 import { renderRun } from '../report/terminal.ts';
-import { renderWalk } from '../report/walk.ts';
+import { costsNamed, withCycles } from '../results/costs.ts';
+import type { Result } from '../results/types.ts';
 import { compare } from '../run/compare.ts';
 import { packageVersion, simulate } from '../run/simulate.ts';
-import { type WalkOptions, walkOnce } from '../run/walkOnce.ts';
-import { ACCESS_KINDS, type PageSize } from '../schema.ts';
+import type { PageSize } from '../schema.ts';
 import { demo } from './demo.ts';
-import { readAddress, readConfig, walkDefaults } from './input.ts';
+import { readConfig } from './input.ts';
 import { addListCommand } from './lists.ts';
-import {
-  addConfigFlags,
-  addRunFlags,
-  type ConfigFlags,
-  type RunFlags,
-  readCount,
-  reader,
-  readPageSizes,
-} from './options.ts';
+import { addConfigFlags, addRunFlags, type ConfigFlags, type RunFlags, readPageSizes } from './options.ts';
+import { addReportCommand } from './report.ts';
+import { addReproduceCommand } from './reproduce.ts';
+import { addScenarioCommand } from './scenario.ts';
+import { addServe } from './serve.ts';
 import { note, print, showProgress } from './streams.ts';
 import { addSweepCommands } from './sweep.ts';
 import { addResultCommands } from './sweepResults.ts';
 import { addTraceCommands } from './traces.ts';
+import { addWalk } from './walk.ts';
 import { addWorkloadCommands } from './workloads.ts';
 
 interface Output extends RunFlags {
@@ -40,8 +37,8 @@ const runOptions = ({ engine, workers }: RunFlags): Pick<RunFlags, 'engine' | 'w
   ...(workers !== undefined && { workers }),
 });
 
-function configOf(file: string | undefined, flags: ConfigFlags & Output, defaults?: Record<string, unknown>) {
-  const { config, notes } = readConfig(file, flags, defaults);
+function configOf(file: string | undefined, flags: ConfigFlags & Output) {
+  const { config, notes } = readConfig(file, flags);
   if (!flags.quiet) for (const line of notes) note(`note: ${line}`);
   return config;
 }
@@ -59,8 +56,25 @@ async function watched<Value>(
   }
 }
 
+/**
+ * A result with its cycles where the software did anything, or where the user asks for them: at the prices that he names,
+ * or of the machine's generation, which a note tells him.
+ */
+function priced(result: Result, { costs: wanted, quiet }: { costs?: string; quiet?: boolean }): Result {
+  const idle = Object.values(result.ledger.events).every((times) => times === 0);
+  if (idle && wanted === undefined) return result;
+  const costs = wanted === undefined ? costsOfMachine(result.config.machine.preset) : costsNamed(wanted);
+  if (wanted === undefined && !quiet)
+    note(`note: cycles at the costs of ${costs.name}; --costs takes others`);
+  return withCycles(result, costs);
+}
+
 function addRun(program: Command, signal: AbortSignal): void {
   addRunFlags(addConfigFlags(program.command('run').argument('[config]', 'configuration file, YAML or JSON')))
+    .option(
+      '--costs <name>',
+      'what software costs (see: nestwalk list costs; default: the machine’s generation)',
+    )
     .description('one simulation: a table on a terminal, the full result with --json')
     .addHelpText(
       'after',
@@ -69,13 +83,15 @@ Examples:
   nestwalk run --workload uniform --footprint 4GiB --accesses 1e7 --mode nested --nested-page 2MiB
   nestwalk run experiment.yaml --guest-page 2MiB --json > result.json`,
     )
-    .action(async (file: string | undefined, flags: ConfigFlags & Output) => {
+    .action(async (file: string | undefined, flags: ConfigFlags & Output & { costs?: string }) => {
       const config = configOf(file, flags);
+      if (flags.costs !== undefined) costsNamed(flags.costs);
       const result = await watched(flags.quiet, (show) =>
         simulate(config, { ...runOptions(flags), signal, onProgress: (progress) => show.update(progress) }),
       );
+      const shown = priced(result, flags);
       await print(
-        flags.json ? json(result) : renderRun(result, styleFor(process.stdout), chartWidth(process.stdout)),
+        flags.json ? json(shown) : renderRun(shown, styleFor(process.stdout), chartWidth(process.stdout)),
       );
     });
 }
@@ -119,34 +135,6 @@ Examples:
     );
 }
 
-function addWalk(program: Command, signal: AbortSignal): void {
-  addConfigFlags(
-    program
-      .command('walk')
-      .argument('<address>', 'guest virtual address, e.g. 0x5123', reader(readAddress))
-      .argument('[config]', 'configuration file, YAML or JSON'),
-  )
-    .addOption(new Option('--kind <kind>', 'what the access does').choices([...ACCESS_KINDS]).default('read'))
-    .option('--warm <count>', 'accesses of the workload to run first, which warm the caches', readCount, 0)
-    .option('--json', 'the steps as JSON')
-    .option('--quiet', 'no notes')
-    .description('one translation, step by step: each reference with its place, addresses, and what answered')
-    .addHelpText(
-      'after',
-      `
-Without a configuration: a machine without any TLB or walk cache, and 1 GiB of memory around the address.
-
-Examples:
-  nestwalk walk 0x5123
-  nestwalk walk 0x5123 --nested-page 2MiB --machine skylake-sp --warm 1000`,
-    )
-    .action(async (address: number, file: string | undefined, flags: ConfigFlags & Output & WalkOptions) => {
-      const config: ResolvedConfig = configOf(file, flags, walkDefaults(address));
-      const walk = await walkOnce(config, address, { kind: flags.kind, warm: flags.warm, signal });
-      await print(flags.json ? json(walk) : renderWalk(walk, config, styleFor(process.stdout)));
-    });
-}
-
 function addDemo(program: Command, signal: AbortSignal): void {
   program
     .command('demo')
@@ -169,6 +157,8 @@ export function makeProgram(signal: AbortSignal): Command {
     .description('simulates virtualised address translation: TLBs, nested page walks, walk caches')
     .version(packageVersion())
     .exitOverride()
+    // What follows a scenario's name is the scenario's.
+    .enablePositionalOptions()
     .showHelpAfterError('(--help shows the options and an example)')
     .addHelpText(
       'after',
@@ -177,8 +167,12 @@ export function makeProgram(signal: AbortSignal): Command {
   addRun(program, signal);
   addCompare(program, signal);
   addWalk(program, signal);
+  addScenarioCommand(program, signal);
+  addReproduceCommand(program, signal);
   addSweepCommands(program, signal);
   addResultCommands(program);
+  addReportCommand(program);
+  addServe(program, signal);
   addTraceCommands(program, signal);
   addWorkloadCommands(program);
   addListCommand(program);

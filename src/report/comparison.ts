@@ -77,9 +77,38 @@ function cycleBars({ cells }: Comparison, width: number, style: Style): string {
   return `${style.strong('Walk cycles per access')}\n${barChart(bars, width, style)}`;
 }
 
+/** Models as columns: the one that prices the runs first. */
+const RUNTIME_COLUMNS = [
+  ['linear', 'linear'],
+  ['basu', 'Basu'],
+  ['gandhi', 'Gandhi'],
+  ['pham', 'Pham'],
+  ['alam', 'Alam'],
+  ['yaniv', 'Yaniv'],
+] as const;
+
+/** Run times of every cell by every model, and what they rest on. */
+function runtimesSection({ cells, runtimes }: Comparison, style: Style): string[] {
+  if (!runtimes) return [];
+  const { cost, relative } = runtimes;
+  const shown = (value: number | null): string => (value === null ? '–' : decimal(value, 2));
+  const rows = cells.map(({ guestPage, nestedPage }, index) => [
+    guestPage,
+    nestedPage ?? 'native',
+    ...RUNTIME_COLUMNS.map(([name]) => shown(relative[index][name])),
+  ]);
+  const head = [text('guest'), text('nested'), ...RUNTIME_COLUMNS.map(([, title]) => numeric(title))];
+  return [
+    `${style.strong('Run time by published models, native with 4KiB pages = 1')}\n${table(head, rows, style)}\n${style.faint(
+      `assumed: ${cost.baseCyclesPerAccess} cycles an access beside walks, overlap factor ${cost.overlapFactor}, ${cost.walkers} walkers; ` +
+        'models calibrated on the native runs of 4KiB and 2MiB pages',
+    )}`,
+  ];
+}
+
 /**
  * A comparison as text: every cell with its misses, references per walk and walk cycles, then the square of walk
- * cycles in per cent of the baseline.
+ * cycles in per cent of the baseline, then run times by the published models.
  * @param width columns that bars may take, see `chartWidth`; 0 for none
  */
 export function renderComparison(comparison: Comparison, style: Style, width = 0): string {
@@ -95,6 +124,7 @@ export function renderComparison(comparison: Comparison, style: Style, width = 0
       style,
     )}`,
     ...(width > 0 ? [cycleBars(comparison, width, style)] : []),
+    ...runtimesSection(comparison, style),
     renderProvenance(provenanceOf(comparison), style),
   ].join('\n\n');
 }

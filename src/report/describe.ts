@@ -61,15 +61,18 @@ export function describeHardware({
 
 /** Machine, mode and page sizes: `skylake-sp, nested: 4KiB guest pages on 2MiB nested pages, 4 × 4 levels`. */
 export function describeMachine(config: ResolvedConfig): string {
-  const { mode, guestPage, nestedPage, guestLevels, nestedLevels, populate, placement } = config.paging;
+  const { mode, guestPage, nestedPage, guestLevels, nestedLevels, populate, placement, unsync, batch } =
+    config.paging;
   const machine = describeHardware(config.machine);
   const memory = [
     ...(populate === 'demand' ? ['demand paging'] : []),
     ...(placement === 'scattered' ? ['scattered frames'] : []),
   ].map((part) => `, ${part}`);
-  const tables =
-    mode === 'native'
-      ? `native: ${guestPage} pages, ${guestLevels} levels`
-      : `nested: ${guestPage} guest pages on ${nestedPage} nested pages, ${guestLevels} × ${nestedLevels} levels`;
+  const tables = {
+    native: `native: ${guestPage} pages, ${guestLevels} levels`,
+    nested: `nested: ${guestPage} guest pages on ${nestedPage} nested pages, ${guestLevels} × ${nestedLevels} levels`,
+    shadow: `shadow${unsync ? ' (unsync)' : ''}: ${guestPage} guest pages on ${nestedPage} host pages, ${guestLevels} levels`,
+    paravirt: `paravirt: ${guestPage} pages, ${guestLevels} levels, up to ${batch} updates a hypercall`,
+  }[mode];
   return `${machine}, ${tables}${memory.join('')}`;
 }

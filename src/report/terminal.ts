@@ -1,7 +1,8 @@
 /** Results as text for a terminal. Every function returns the text; nothing here prints. */
-import type { ResolvedConfig } from '../config/resolved.ts';
+import { entryPage, type ResolvedConfig } from '../config/resolved.ts';
 import { columnSum, levelNames, matrixSum, NESTED_ROWS, PSC_LEVELS } from '../results/counters.ts';
 import { probeCounts } from '../results/metrics.ts';
+import { DEFAULT_RUNTIME_COST } from '../results/runtimeModels.ts';
 import type { Counters, Matrix, Metrics, Provenance, ReachBytes, Result } from '../results/types.ts';
 import { PAGE_SIZES, type PageSize, type Row } from '../schema.ts';
 import { barChart } from './charts.ts';
@@ -9,18 +10,11 @@ import { describeMachine, describeWorkload } from './describe.ts';
 import { bytes, count, duration, fine, mean, rate, ratio } from './format.ts';
 import { facts, numeric, type Style, table, text } from './table.ts';
 
-/** The page size that a TLB entry gets when both dimensions map theirs: the smaller one. */
-export function effectivePage(config: ResolvedConfig): PageSize {
-  const { mode, guestPage, nestedPage } = config.paging;
-  if (mode === 'native') return guestPage;
-  return PAGE_SIZES[Math.min(PAGE_SIZES.indexOf(guestPage), PAGE_SIZES.indexOf(nestedPage))];
-}
-
 const section = (title: string, body: string, style: Style): string => `${style.strong(title)}\n${body}`;
 
 function tlbTable(result: Result, style: Style): string {
   const { counters, config, metrics } = result;
-  const page = effectivePage(config);
+  const page = entryPage(config.paging);
   const hits = (level: 'l1Hits' | 'l1iHits' | 'stlbHits'): number => columnSum(counters[level]);
   const line = (name: string, hit: number, miss: number, level: keyof ReachBytes): string[] => [
     name,
@@ -53,6 +47,12 @@ const split = (values: { guest: number; nested: number; total: number }, nested:
     ? `${fine(values.total)}  (guest ${fine(values.guest)}, nested ${fine(values.nested)})`
     : fine(values.total);
 
+/** Run time by the models that need no second run, with what they rest on. */
+function slowdownText({ slowdown: { linear, alam, pham } }: Metrics): string {
+  const { baseCyclesPerAccess } = DEFAULT_RUNTIME_COST;
+  return `${fine(linear)}  (every walk cycle exposed: ${fine(alam)} Alam, ${fine(pham)} Pham; assumed: ${baseCyclesPerAccess} cycles an access)`;
+}
+
 function walkFacts(counters: Counters, metrics: Metrics, nested: boolean, style: Style): string {
   const stlbCycles = counters.accesses === 0 ? 0 : metrics.stlbHitCycles / counters.accesses;
   const dirty = counters.dirtyWalks > 0 ? ` (${count(counters.dirtyWalks)} to set a dirty bit)` : '';
@@ -62,6 +62,7 @@ function walkFacts(counters: Counters, metrics: Metrics, nested: boolean, style:
     ['references per walk', split(metrics.refsPerWalk, nested)],
     ['walk cycles per access', split(metrics.walkCyclesPerAccess, nested)],
     ['STLB hit cycles per access', fine(stlbCycles)],
+    ['run time, without walks = 1', slowdownText(metrics)],
   ];
   if (counters.guestFaults > 0) pairs.push(['guest page faults', count(counters.guestFaults)]);
   if (counters.nestedViolations > 0) pairs.push(['nested violations', count(counters.nestedViolations)]);
@@ -72,7 +73,7 @@ function walkFacts(counters: Counters, metrics: Metrics, nested: boolean, style:
 export function matrixShape(paging: ResolvedConfig['paging']): { rows: Row[]; columns: string[] } {
   const levels = (prefix: string, from: number): string[] =>
     Array.from({ length: from }, (_, index) => `${prefix}${from - index}`);
-  if (paging.mode === 'native') return { rows: ['pt'], columns: levels('L', paging.guestLevels) };
+  if (paging.mode !== 'nested') return { rows: ['pt'], columns: levels('L', paging.guestLevels) };
   return {
     rows: [...levels('gL', paging.guestLevels), 'gPA'] as Row[],
     columns: [...levels('nL', paging.nestedLevels), 'g'],
@@ -108,7 +109,7 @@ export function renderMatrix(
     sum([matrixSum(matrix)]),
   ];
   return table(
-    [text(paging.mode === 'native' ? '' : 'guest \\ nested'), ...columns.map(numeric), numeric('sum')],
+    [text(paging.mode === 'nested' ? 'guest \\ nested' : ''), ...columns.map(numeric), numeric('sum')],
     rows.length > 1 ? [...body, foot] : body,
     style,
   );
@@ -252,6 +253,39 @@ function runCharts({ counters, metrics }: Result, width: number, style: Style): 
   ];
 }
 
+/** What the software did, where it did anything. */
+function eventsSection(result: Result, style: Style): string[] {
+  const events = Object.entries(result.ledger.events).filter(([, times]) => times > 0);
+  if (events.length === 0) return [];
+  const pairs = events.map(([name, times]) => [name, count(times)] as const);
+  return [section('Software', facts(pairs, style), style)];
+}
+
+/** Where the cycles went: hardware, then the software's events, each with how often it happened. */
+function cyclesTable(result: Result, cycles: NonNullable<Result['cycles']>, style: Style): string {
+  const { counters, ledger } = result;
+  const share = (value: number): string => (cycles.total === 0 ? '–' : ratio(value / cycles.total));
+  const line = (name: string, times: string, value: number): string[] => [
+    name,
+    times,
+    count(value),
+    share(value),
+  ];
+  const causes = Object.entries({ ...cycles.software, ...cycles.exits, ...cycles.hypercalls });
+  const rows = [
+    line('accesses', count(counters.accesses), cycles.base),
+    line('guest walk', '', cycles.guestWalk),
+    ...(cycles.nestedWalk > 0 ? [line('nested walk', '', cycles.nestedWalk)] : []),
+    line('STLB hits', count(columnSum(counters.stlbHits)), cycles.stlb),
+    ...causes
+      .filter(([cause]) => (ledger.events[cause] ?? 0) > 0)
+      .map(([cause, value]) => line(cause, count(ledger.events[cause]!), value)),
+    ['total', '', count(cycles.total), ''],
+  ];
+  const heads = [text('cycles'), numeric('times'), numeric(`cycles (${cycles.costs})`), numeric('share')];
+  return table(heads, rows, style);
+}
+
 /**
  * One run as text: TLBs, walks, the reference matrix, walk caches, where references were served, provenance.
  * @param width columns that bars may take, see `chartWidth`; 0 for none
@@ -259,7 +293,6 @@ function runCharts({ counters, metrics }: Result, width: number, style: Style): 
 export function renderRun(result: Result, style: Style, width = 0): string {
   const { counters, metrics, config } = result;
   const nested = config.paging.mode === 'nested';
-  const events = Object.entries(result.ledger.events).filter(([, times]) => times > 0);
   const caches = walkCacheTable(result, style);
   return [
     `${style.strong(describeWorkload(config))}\n${describeMachine(config)}`,
@@ -282,18 +315,7 @@ export function renderRun(result: Result, style: Style, width = 0): string {
     ...(caches ? [caches] : []),
     servedTable(result, style),
     ...optionalSections(result, style),
-    ...(events.length > 0
-      ? [
-          section(
-            'Software',
-            facts(
-              events.map(([name, times]) => [name, count(times)] as const),
-              style,
-            ),
-            style,
-          ),
-        ]
-      : []),
+    ...(result.cycles ? [cyclesTable(result, result.cycles, style)] : eventsSection(result, style)),
     ...(width > 0 ? runCharts(result, width, style) : []),
     renderProvenance(result.provenance, style),
   ].join('\n\n');
