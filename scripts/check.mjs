@@ -89,6 +89,7 @@ const checks = [
     command: [bin('biome'), 'ci', '--error-on-warnings', '--colors=off', '--max-diagnostics=20'],
   },
   { name: 'types', command: [bin('tsc'), '--noEmit'] },
+  { name: 'types in the browser', command: [bin('tsc'), '-p', 'tsconfig.page.json', '--noEmit'] },
   { name: 'generated C++ header', command: [bin('tsx'), 'scripts/schema.ts', '--check'] },
   {
     name: 'layers',

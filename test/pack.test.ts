@@ -65,6 +65,7 @@ function packAndInstall(): void {
     'scripts',
     'tsconfig.json',
     'tsconfig.build.json',
+    'tsconfig.page.json',
     'src',
   ];
   const kept = manifest.files.filter((name) => name !== 'dist' && name !== 'prebuilds');
@@ -74,11 +75,8 @@ function packAndInstall(): void {
   }
   symlinkSync(path.join(root, 'node_modules'), path.join(staging, 'node_modules'));
   cpSync(path.dirname(BUILT), path.join(staging, 'build/Release'), { recursive: true });
-  must(
-    process.execPath,
-    [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'],
-    staging,
-  );
+  for (const options of ['tsconfig.build.json', 'tsconfig.page.json'])
+    must(process.execPath, [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', options], staging);
   must(process.execPath, ['scripts/prebuild.mjs'], staging);
   must('npm', ['pack', '--ignore-scripts', '--pack-destination', scratch], staging);
 

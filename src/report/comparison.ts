@@ -100,8 +100,9 @@ function runtimesSection({ cells, runtimes }: Comparison, style: Style): string[
   const head = [text('guest'), text('nested'), ...RUNTIME_COLUMNS.map(([, title]) => numeric(title))];
   return [
     `${style.strong('Run time by published models, native with 4KiB pages = 1')}\n${table(head, rows, style)}\n${style.faint(
-      `assumed: ${cost.baseCyclesPerAccess} cycles an access beside walks, overlap factor ${cost.overlapFactor}, ${cost.walkers} walkers; ` +
-        'models calibrated on the native runs of 4KiB and 2MiB pages',
+      `assumed: ${cost.baseCyclesPerAccess} cycles an access beside walks, overlap factor ${cost.overlapFactor}, ` +
+        `${cost.walkers} ${cost.walkers === 1 ? 'walker' : 'walkers'};\n` +
+        'published models calibrated on the native runs of 4KiB and 2MiB pages',
     )}`,
   ];
 }

@@ -1,12 +1,12 @@
 /** A scenario as text: one table of cycles by cause, exits by cause and table memory, a column for each platform. */
 import { LEDGER, LEDGER_CAUSES, type LedgerCause, type LedgerKind } from '../hypervisor/ledger.ts';
 import { COST_FIGURES, type CostPreset, unverified } from '../machines/costs.ts';
-import { nanobenchmarks, PRICES } from '../results/costs.ts';
+import { nanobenchmarks, PRICES, type Situation } from '../results/costs.ts';
 import { columnSum } from '../results/counters.ts';
 import { type ParameterValue, valueText } from '../scenario/parameters.ts';
 import type { PlatformResult, ScenarioResult, ScenarioSweep } from '../scenario/types.ts';
 import { describeHardware } from './describe.ts';
-import { bytes, count, decimal, duration, rate } from './format.ts';
+import { bytes, count, decimal, duration, fine, rate } from './format.ts';
 import { facts, numeric, type Style, table, text } from './table.ts';
 
 /** Words of causes that are no plain English when taken apart. */
@@ -88,7 +88,7 @@ function cycleRows(result: ScenarioResult, rows: Rows, style: Style): void {
   line('accesses', ({ cycles }) => cycles.base);
   line('guest walk', ({ cycles }) => cycles.guestWalk);
   line('nested walk', ({ cycles }) => cycles.nestedWalk);
-  line('STLB hits', ({ cycles }) => cycles.stlb);
+  line('STLB look-ups', ({ cycles }) => cycles.stlb);
   for (const [kind, title] of KINDS) {
     const causes = LEDGER_CAUSES.filter((cause) => LEDGER[cause].kind === kind);
     const sum = (platform: PlatformResult): number =>
@@ -111,6 +111,13 @@ function exitRows(rows: Rows, style: Style): void {
   );
   if (some.length === 0) rows.texts('  none', () => style.faint('·'));
   else rows.texts(style.strong('  all'), ({ exits }) => style.strong(count(columnSum(exits))));
+}
+
+function translationRows(rows: Rows): void {
+  const each = ({ counters, operations }: PlatformResult, missed: number): number =>
+    counters.accesses === 0 ? 0 : missed / Math.max(1, operations);
+  rows.line('  L1 TLB', (it) => each(it, it.counters.l1Misses + it.counters.l1iMisses), cyclesText);
+  rows.line('  STLB', (it) => each(it, it.counters.stlbMisses), cyclesText);
 }
 
 function memoryRows(rows: Rows): void {
@@ -168,6 +175,10 @@ export function renderScenario(result: ScenarioResult, style: Style): string {
   const rows = new Rows(platforms, style);
   rows.heading(`Cycles, per ${operation}`);
   cycleRows(result, rows, style);
+  if (platforms.some(({ counters }) => counters.l1Misses > 0)) {
+    rows.heading(`TLB misses, per ${operation}`);
+    translationRows(rows);
+  }
   rows.heading('VM exits, in all');
   exitRows(rows, style);
   rows.heading('Page tables, at the most');
@@ -196,10 +207,30 @@ export function renderScenario(result: ScenarioResult, style: Style): string {
   ].join('\n\n');
 }
 
-/** Cycles of an operation on a platform of a result; `undefined` where it was not run there. */
-function perOperation({ platforms }: ScenarioResult, wanted: string): number | undefined {
+/** A quantity of an operation on a platform of a result; `undefined` where it was not run there. */
+function perOperation(
+  { platforms }: ScenarioResult,
+  wanted: string,
+  quantity: (platform: PlatformResult) => number = ({ cycles }) => cycles.total,
+): number | undefined {
   const found = platforms.find(({ platform }) => platform === wanted);
-  return found && found.cycles.total / Math.max(1, found.operations);
+  return found && quantity(found) / Math.max(1, found.operations);
+}
+
+/** Misses of the second-level TLB for each combination; nothing where nothing misses it. */
+function missTable({ vary, results }: ScenarioSweep, style: Style): string[] {
+  if (results.every(({ platforms }) => platforms.every(({ counters }) => counters.stlbMisses === 0)))
+    return [];
+  const names = Object.keys(vary);
+  const platforms = results[0]!.platforms.map(({ platform }) => platform);
+  const rows = results.map((result) => [
+    ...names.map((name) => parameterText(result, name)),
+    ...platforms.map((platform) =>
+      fine(perOperation(result, platform, ({ counters }) => counters.stlbMisses)!),
+    ),
+  ]);
+  const heads = [...names.map(text), ...platforms.map(numeric)];
+  return [`${style.strong(`STLB misses, per ${results[0]!.operation}`)}\n${table(heads, rows, style)}`];
 }
 
 /** Cycles for each combination, and the platform with the fewest; native apart, which is no choice of a guest. */
@@ -260,6 +291,7 @@ export function renderScenarioSweep(sweep: ScenarioSweep, style: Style): string 
       `${describeHardware(first.machine)}, ${first.hostPage} host pages; costs of ${first.costs.name}: ${first.costs.title}`,
     ].join('\n'),
     `${style.strong(`Cycles, per ${first.operation}`)}\n${sweepTable(sweep, style)}`,
+    ...missTable(sweep, style),
     ...crossoverTable(sweep, style),
     [
       different.length === 0
@@ -272,15 +304,19 @@ export function renderScenarioSweep(sweep: ScenarioSweep, style: Style): string 
   ].join('\n\n');
 }
 
+/** What a figure of a price is multiplied with, in words. */
+const FACTORS: Readonly<Record<keyof Situation, string>> = {
+  hostPageFrames: '× frames of a host page',
+  shadowedKernel: '(shadow paging)',
+  hardwareExits: '(not paravirtual)',
+};
+
 /** What one event of a cause costs, as a sum of figures: `vmExit + exitDispatch + emulateWrite`. */
 function priceText(cause: LedgerCause): string {
   const price = PRICES[cause];
   if ('free' in price) return `nothing: ${price.free}`;
   return price.sum
-    .map(({ figure, times }) => {
-      if (times === undefined) return figure;
-      return times === 'hostPageFrames' ? `${figure} × frames of a host page` : `${figure} (shadow paging)`;
-    })
+    .map(({ figure, times }) => (times === undefined ? figure : `${figure} ${FACTORS[times]}`))
     .join(' + ');
 }
 

@@ -1,10 +1,10 @@
 /** Results as text for a terminal. Every function returns the text; nothing here prints. */
-import { entryPage, type ResolvedConfig } from '../config/resolved.ts';
+import { entryPage, type PagingMode, type ResolvedConfig } from '../config/resolved.ts';
 import { columnSum, levelNames, matrixSum, NESTED_ROWS, PSC_LEVELS } from '../results/counters.ts';
 import { probeCounts } from '../results/metrics.ts';
 import { DEFAULT_RUNTIME_COST } from '../results/runtimeModels.ts';
 import type { Counters, Matrix, Metrics, Provenance, ReachBytes, Result } from '../results/types.ts';
-import { PAGE_SIZES, type PageSize, type Row } from '../schema.ts';
+import type { Row } from '../schema.ts';
 import { barChart } from './charts.ts';
 import { describeMachine, describeWorkload } from './describe.ts';
 import { bytes, count, duration, fine, mean, rate, ratio } from './format.ts';
@@ -50,10 +50,12 @@ const split = (values: { guest: number; nested: number; total: number }, nested:
 /** Run time by the models that need no second run, with what they rest on. */
 function slowdownText({ slowdown: { linear, alam, pham } }: Metrics): string {
   const { baseCyclesPerAccess } = DEFAULT_RUNTIME_COST;
-  return `${fine(linear)}  (every walk cycle exposed: ${fine(alam)} Alam, ${fine(pham)} Pham; assumed: ${baseCyclesPerAccess} cycles an access)`;
+  const models = `${fine(linear)} linear, ${fine(alam)} Alam, ${fine(pham)} Pham`;
+  return `${models}; ${baseCyclesPerAccess} cycles an access assumed`;
 }
 
-function walkFacts(counters: Counters, metrics: Metrics, nested: boolean, style: Style): string {
+function walkFacts(counters: Counters, metrics: Metrics, mode: PagingMode, style: Style): string {
+  const nested = mode === 'nested';
   const stlbCycles = counters.accesses === 0 ? 0 : metrics.stlbHitCycles / counters.accesses;
   const dirty = counters.dirtyWalks > 0 ? ` (${count(counters.dirtyWalks)} to set a dirty bit)` : '';
   const pairs: [string, string][] = [
@@ -62,9 +64,11 @@ function walkFacts(counters: Counters, metrics: Metrics, nested: boolean, style:
     ['references per walk', split(metrics.refsPerWalk, nested)],
     ['walk cycles per access', split(metrics.walkCyclesPerAccess, nested)],
     ['STLB hit cycles per access', fine(stlbCycles)],
-    ['run time, without walks = 1', slowdownText(metrics)],
+    ['run time (no walks = 1)', slowdownText(metrics)],
   ];
-  if (counters.guestFaults > 0) pairs.push(['guest page faults', count(counters.guestFaults)]);
+  // Under shadow paging the hardware cannot tell the guest's own faults from those that are hidden from it.
+  const faults = mode === 'shadow' ? 'page faults, hidden ones too' : 'guest page faults';
+  if (counters.guestFaults > 0) pairs.push([faults, count(counters.guestFaults)]);
   if (counters.nestedViolations > 0) pairs.push(['nested violations', count(counters.nestedViolations)]);
   return facts(pairs, style);
 }
@@ -276,7 +280,7 @@ function cyclesTable(result: Result, cycles: NonNullable<Result['cycles']>, styl
     line('accesses', count(counters.accesses), cycles.base),
     line('guest walk', '', cycles.guestWalk),
     ...(cycles.nestedWalk > 0 ? [line('nested walk', '', cycles.nestedWalk)] : []),
-    line('STLB hits', count(columnSum(counters.stlbHits)), cycles.stlb),
+    line('STLB look-ups', count(columnSum(counters.stlbHits) + counters.stlbMisses), cycles.stlb),
     ...causes
       .filter(([cause]) => (ledger.events[cause] ?? 0) > 0)
       .map(([cause, value]) => line(cause, count(ledger.events[cause]!), value)),
@@ -292,7 +296,6 @@ function cyclesTable(result: Result, cycles: NonNullable<Result['cycles']>, styl
  */
 export function renderRun(result: Result, style: Style, width = 0): string {
   const { counters, metrics, config } = result;
-  const nested = config.paging.mode === 'nested';
   const caches = walkCacheTable(result, style);
   return [
     `${style.strong(describeWorkload(config))}\n${describeMachine(config)}`,
@@ -306,7 +309,7 @@ export function renderRun(result: Result, style: Style, width = 0): string {
       style,
     ),
     tlbTable(result, style),
-    walkFacts(counters, metrics, nested, style),
+    walkFacts(counters, metrics, config.paging.mode, style),
     section(
       'References per walk, by place',
       renderMatrix(counters.refs, config.paging, style, mean, Math.max(1, counters.walks)),

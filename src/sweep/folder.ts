@@ -39,7 +39,11 @@ export function writeWhole(file: string, text: string, code?: 'export.file'): vo
     }
     renameSync(partial, file);
   } catch (cause) {
-    rmSync(partial, { force: true });
+    try {
+      rmSync(partial, { force: true });
+    } catch {
+      // What could not be made cannot be taken away either; the reason is told below.
+    }
     if (code) throw new NestwalkError(code, `${file} cannot be written: ${reasonOf(cause)}`, { cause });
     throw folderError(`${file} cannot be written`, cause);
   }

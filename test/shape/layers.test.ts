@@ -5,7 +5,7 @@ import path from 'node:path';
 import { cruise, type ICruiseResult } from 'dependency-cruiser';
 import { describe, expect, it } from 'vitest';
 import config, { LAYERS } from '../../.dependency-cruiser.mjs';
-import { ROOT } from './files.ts';
+import { ROOT, text, textFiles } from './files.ts';
 
 /** All modules of `src/` below a folder, judged by the rules of `.dependency-cruiser.mjs`. */
 async function cruised(baseDir: string): Promise<ICruiseResult> {
@@ -65,14 +65,29 @@ describe('the layers', () => {
 describe('dead files', () => {
   /** What users and threads start from. */
   const ENTRIES = ['src/index.ts', 'src/cli/main.ts', 'src/run/worker.ts'];
+  /** Scripts that pages carry: read as text, not imported. */
+  const BROWSER = 'src/report/browser/';
+  const imports = new Map(
+    own.map(({ source, dependencies }) => [source, dependencies.map((to) => to.resolved)]),
+  );
 
   it('there are none: an entry reaches every file of src', () => {
-    const imports = new Map(
-      own.map(({ source, dependencies }) => [source, dependencies.map((to) => to.resolved)]),
-    );
     expect(ENTRIES.filter((entry) => !imports.has(entry))).toEqual([]);
     const reached = new Set(ENTRIES);
     for (const file of reached) for (const next of imports.get(file) ?? []) reached.add(next);
-    expect(own.map(({ source }) => source).filter((source) => !reached.has(source))).toEqual([]);
+    const unreached = own.map(({ source }) => source).filter((source) => !reached.has(source));
+    expect(unreached.filter((source) => !source.startsWith(BROWSER))).toEqual([]);
+  });
+
+  it('there are none: every script of the browser is put into a page, or imported by one that is', () => {
+    const scripts = own.map(({ source }) => source).filter((source) => source.startsWith(BROWSER));
+    const imported = new Set(scripts.flatMap((source) => imports.get(source) ?? []));
+    const pages = textFiles('src').filter((name) => name.endsWith('.ts'));
+    const named = (source: string): boolean => {
+      const name = `'${path.basename(source, '.js')}'`;
+      return pages.some((page) => text(page).includes(name));
+    };
+    expect(scripts.length).toBeGreaterThan(0);
+    expect(scripts.filter((source) => !imported.has(source) && !named(source))).toEqual([]);
   });
 });

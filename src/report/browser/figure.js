@@ -85,16 +85,11 @@ import { bytes, count, decimal, fine } from './format.js';
  * @property {string[][]} rows of the table behind it, as text
  * @property {Value[][]} values of that table, as drawn: per cent where the field is a ratio
  * @property {string} summary the figure in words
+ * @property {string} caption of the table behind it
  */
 
-/**
- * The library and the document that it draws into.
- * @typedef {object} Drawing
- * @property {typeof import('@observablehq/plot')} Plot
- * @property {Document} document
- * @property {number} [width] pixels
- */
-
+/** Rows of the table behind a figure that a page shows; what is saved has all. */
+export const BEHIND_ROWS = 500;
 /** Width of a figure where nothing else is said, in pixels. */
 export const FIGURE_WIDTH = 760;
 

@@ -3,7 +3,7 @@
  * reader chooses something else.
  */
 
-import { chosenRows, exactly, isDone, labelOf, measureOf, seriesOf, shown } from './figure.js';
+import { BEHIND_ROWS, chosenRows, exactly, isDone, labelOf, measureOf, seriesOf, shown } from './figure.js';
 import { count } from './format.js';
 import { measureLabel } from './frame.js';
 import { drawClaims, drawCurve, drawDots, drawSpread } from './lines.js';
@@ -11,7 +11,7 @@ import { drawHeat, drawMatrix } from './maps.js';
 import { drawStack } from './stack.js';
 
 /** @typedef {import('./figure.js').Choice} Choice */
-/** @typedef {import('./figure.js').Drawing} Drawing */
+/** @typedef {import('./frame.js').Drawing} Drawing */
 /** @typedef {import('./figure.js').Figure} Figure */
 /** @typedef {import('./figure.js').Point} Point */
 /** @typedef {import('./figure.js').Row} Row */
@@ -96,5 +96,10 @@ export function drawFigure(figure, rows, choice, drawing) {
   const { svg, points, summary } = made;
   svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', `${figure.title}. ${summary}`);
-  return { svg, shown: { ...tableOf(figure, choice, points), summary } };
+  const table = tableOf(figure, choice, points);
+  const isCut = table.rows.length > BEHIND_ROWS;
+  const note = isCut
+    ? ` The first ${count(BEHIND_ROWS)} of ${count(table.rows.length)} rows; the CSV has all.`
+    : '';
+  return { svg, shown: { ...table, summary, caption: `${summary}${note}` } };
 }

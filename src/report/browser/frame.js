@@ -4,8 +4,15 @@ import { FIGURE_WIDTH, labelOf, prefixed, shortened } from './figure.js';
 import { bytes } from './format.js';
 import { SERIES } from './palette.js';
 
-/** @typedef {import('./figure.js').Drawing} Drawing */
 /** @typedef {import('./figure.js').Field} Field */
+
+/**
+ * The library and the document that it draws into.
+ * @typedef {object} Drawing
+ * @property {typeof import('@observablehq/plot')} Plot
+ * @property {Document} document
+ * @property {number} [width] pixels
+ */
 
 const FONT_SIZE = 12;
 

@@ -3,6 +3,7 @@
 import {
   compact,
   domainOf,
+  exactly,
   extremes,
   FIGURE_WIDTH,
   finite,
@@ -31,7 +32,7 @@ import {
 } from './frame.js';
 
 /** @typedef {import('./figure.js').Choice} Choice */
-/** @typedef {import('./figure.js').Drawing} Drawing */
+/** @typedef {import('./frame.js').Drawing} Drawing */
 /** @typedef {import('./figure.js').Field} Field */
 /** @typedef {import('./figure.js').Figure} Figure */
 /** @typedef {import('./figure.js').Point} Point */
@@ -214,8 +215,23 @@ export function drawDots(figure, rows, choice, drawing) {
   return { svg, points, summary: `${extremes(measure, points)}${note}` };
 }
 
+/** Radius of a dot of a spread, and most dots in its highest pile; more cells are counted in bins. */
+const SPREAD_RADIUS = 4.5;
+const MOST_PILED = 30;
+
 /**
- * Every cell a dot, beside one another where they would lie on one another.
+ * Dots in the highest pile: those whose places along the axis overlap.
+ * @param {readonly number[]} values
+ * @param {(value: number) => number} place in pixels
+ */
+function highestPile(values, place) {
+  const piles = grouped(values, (value) => String(Math.round(place(value) / (2 * SPREAD_RADIUS))));
+  return Math.max(...piles.map(({ length }) => length));
+}
+
+/**
+ * How cells lie along a measure: every cell a dot, beside one another where they would lie on one another; of too many
+ * for that, how many there are in each bin.
  * @param {Figure} figure @param {readonly Row[]} rows @param {Choice} choice @param {Drawing} drawing
  */
 export function drawSpread(figure, rows, choice, drawing) {
@@ -224,24 +240,40 @@ export function drawSpread(figure, rows, choice, drawing) {
   const points = pointsOf(figure, rows, choice);
   const there = finite(points);
   const values = there.map(({ value }) => value);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const low = values.reduce((least, value) => Math.min(least, value));
+  const high = values.reduce((most, value) => Math.max(most, value));
   const middle = meanOf(values);
   const pad = high > low ? 0.05 * (high - low) : Math.max(Math.abs(low) * 0.1, 0.5);
-  const room = width - 60;
-  const r = there.length > 300 ? 2.2 : 4.5;
-  // Room for the highest pile: dots whose places along the axis overlap.
-  /** @type {Map<number, number>} */
-  const piles = new Map();
-  for (const value of values) {
-    const at = Math.round(((value - low + pad) / (high - low + 2 * pad)) * (room / (2 * r)));
-    piles.set(at, (piles.get(at) ?? 0) + 1);
-  }
-  const pile = Math.max(...piles.values());
+  const room = width - 90;
+  const pile = highestPile(values, (value) => ((value - low + pad) / (high - low + 2 * pad)) * room);
+  const isPiled = pile <= MOST_PILED;
+  const bars = { x: 'value', thresholds: 40, fill: 'var(--s1)', insetLeft: 0.5, insetRight: 0.5 };
+  const marks = isPiled
+    ? [
+        Plot.dot(
+          there,
+          Plot.dodgeY({ x: 'value', r: SPREAD_RADIUS, fill: 'var(--s1)', title: 'tip', padding: 1 }),
+        ),
+      ]
+    : [
+        Plot.rectY(
+          there,
+          Plot.binX(
+            {
+              y: 'count',
+              title: (/** @type {Point[]} */ bin, /** @type {{x1: number, x2: number}} */ { x1, x2 }) =>
+                `${measure.label}: ${exactly(measure, x1)} to ${exactly(measure, x2)}\n${count(bin.length)} cells`,
+            },
+            bars,
+          ),
+        ),
+        Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.4 }),
+      ];
   const svg = plotted(drawing, [], {
-    height: Math.min(520, 96 + pile * (2 * r + 2)),
-    marginLeft: 30,
-    marginRight: 30,
-    marginTop: 34,
+    height: isPiled ? 96 + pile * (2 * SPREAD_RADIUS + 2) : 300,
+    marginLeft: isPiled ? 45 : 56,
+    marginRight: 45,
+    marginTop: 38,
     marginBottom: 44,
     x: {
       ...below(measureLabel(measure)),
@@ -249,16 +281,19 @@ export function drawSpread(figure, rows, choice, drawing) {
       ticks: Math.max(2, Math.floor(room / 110)),
       grid: true,
     },
+    ...(isPiled
+      ? {}
+      : { y: { label: 'cells', labelArrow: /** @type {const} */ ('none'), tickFormat: tick, grid: true } }),
     marks: [
+      ...marks,
       Plot.ruleX([middle], { stroke: 'var(--s2)', strokeWidth: 2, strokeDasharray: '5 3' }),
       Plot.text([middle], {
         x: (value) => value,
         frameAnchor: 'top',
-        dy: -18,
+        dy: -12,
         text: (value) => `mean ${fine(value)}`,
         fill: 'currentColor',
       }),
-      Plot.dot(there, Plot.dodgeY({ x: 'value', r, fill: 'var(--s1)', title: 'tip', padding: 1 })),
     ],
   });
   const range =

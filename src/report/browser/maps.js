@@ -21,7 +21,7 @@ import { below, LETTER, measureLabel, namesDown, plotted } from './frame.js';
 import { inkOn } from './palette.js';
 
 /** @typedef {import('./figure.js').Choice} Choice */
-/** @typedef {import('./figure.js').Drawing} Drawing */
+/** @typedef {import('./frame.js').Drawing} Drawing */
 /** @typedef {import('./figure.js').Field} Field */
 /** @typedef {import('./figure.js').Figure} Figure */
 /** @typedef {import('./figure.js').Part} Part */

@@ -1,7 +1,7 @@
 /** The report's page: figures that can be asked for other slices, tips, the table of all cells, downloads. */
 
 import { toCsv, unpacked } from './columns.js';
-import { firstChoice, measureOf, seriesOf, shortened, shown, slicesOf } from './figure.js';
+import { BEHIND_ROWS, firstChoice, measureOf, seriesOf, shortened, shown, slicesOf } from './figure.js';
 import { drawFigure } from './figures.js';
 import { embedded } from './page.js';
 import { pngBlob, saveBlob, saveText, svgText } from './save.js';
@@ -87,31 +87,43 @@ function select(label, options, choose) {
 }
 
 /**
+ * An element with what is in it.
+ * @param {string} name
+ * @param {(Node | string)[]} content
+ * @param {Record<string, string>} [attributes]
+ */
+function element(name, content, attributes = {}) {
+  const made = document.createElement(name);
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+  made.append(...content);
+  return made;
+}
+
+/**
  * The table behind a figure.
  * @param {Shown} behind
  */
-function behindTable({ heads, numeric, rows: lines, summary }) {
-  const table = document.createElement('table');
-  const caption = table.createCaption();
-  caption.textContent = summary;
-  const head = table.createTHead().insertRow();
-  heads.forEach((text, at) => {
-    const cell = document.createElement('th');
-    cell.scope = 'col';
-    cell.textContent = text;
-    if (numeric[at]) cell.className = 'number';
-    head.append(cell);
-  });
-  const body = table.createTBody();
-  for (const line of lines) {
-    const row = body.insertRow();
-    line.forEach((text, at) => {
-      const cell = row.insertCell();
-      cell.textContent = text;
-      if (numeric[at]) cell.className = 'number';
-    });
-  }
-  return table;
+function behindTable({ heads, numeric, rows: lines, caption }) {
+  /** @param {number} at @returns {Record<string, string>} */
+  const look = (at) => (numeric[at] ? { class: 'number' } : {});
+  return element('table', [
+    element('caption', [caption]),
+    element('thead', [
+      element(
+        'tr',
+        heads.map((text, at) => element('th', [text], { scope: 'col', ...look(at) })),
+      ),
+    ]),
+    element(
+      'tbody',
+      lines.slice(0, BEHIND_ROWS).map((line) =>
+        element(
+          'tr',
+          line.map((text, at) => element('td', [text], look(at))),
+        ),
+      ),
+    ),
+  ]);
 }
 
 /**

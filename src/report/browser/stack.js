@@ -21,7 +21,7 @@ import { below, COLOURS, LETTER, measureLabel, namesDown, plotted, valueTicks } 
 import { SERIES } from './palette.js';
 
 /** @typedef {import('./figure.js').Choice} Choice */
-/** @typedef {import('./figure.js').Drawing} Drawing */
+/** @typedef {import('./frame.js').Drawing} Drawing */
 /** @typedef {import('./figure.js').Figure} Figure */
 /** @typedef {import('./figure.js').Point} Point */
 /** @typedef {import('./figure.js').Row} Row */

@@ -319,8 +319,8 @@ function spread(given: Given, isSeeds: boolean): Figure {
     kind: 'spread',
     title: isSeeds ? 'Spread over seeds' : 'All cells',
     about: isSeeds
-      ? 'Each dot is a cell; they differ in their seed alone, so this is how much chance changes. The axis does not begin at 0.'
-      : 'Each dot is a cell. The axis does not begin at 0.',
+      ? 'Each dot is a cell; where there are too many, bars count them. They differ in their seed alone, so this is how much chance changes. The axis does not begin at 0.'
+      : 'Each dot is a cell; where there are too many, bars count them. The axis does not begin at 0.',
     measures: measuresOf(given),
     // Each cell is a mark of its own.
     x: { column: 'index', label: 'cell', format: 'count' },

@@ -148,7 +148,9 @@ function commonWords(plan: Plan, axes: readonly Axis[]): string[] {
 }
 
 const grid = (varied: readonly Varied[]): string =>
-  varied.map(({ values, label }) => `${count(values.length)} × ${label}`).join(', ');
+  varied
+    .map(({ values, label }) => `${count(values.length)} × ${label}`.replaceAll(' ', '\u00a0'))
+    .join(', ');
 
 const MOST_VALUES = 40;
 

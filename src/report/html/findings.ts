@@ -124,11 +124,13 @@ export function sweepFindings(
 ): string[] {
   const done = rows.filter(isDone);
   if (done.length === 0) return ['No cell is done yet, so there is nothing to show.'];
-  const all = measuresOf({ counters });
-  const measure = all.find(({ column }) => column === 'walkCyclesPerAccess_total') ?? all[0];
+  const measures = measuresOf({ counters });
+  const measure = measures.find(({ column }) => column === 'walkCyclesPerAccess_total') ?? measures[0];
+  const all = influences(varied, done, measure.column);
+  const worth = varied.filter((field) => all.some((it) => it.field === field && it.factor >= HARDLY));
   return [
-    rangeSentence(varied, done, measure),
-    influenceSentence(influences(varied, done, measure.column), measure),
+    rangeSentence(worth.length > 0 ? worth : varied, done, measure),
+    influenceSentence(all, measure),
     nestedSentence(varied, done),
   ].filter((sentence) => sentence !== undefined);
 }

@@ -1,6 +1,7 @@
 /** A report as one self-contained page: it reads without scripts, and with them answers questions. */
 import { packed } from '../browser/columns.js';
 import {
+  BEHIND_ROWS,
   type Figure,
   firstChoice,
   type Row,
@@ -52,15 +53,17 @@ td { max-width: 26rem; overflow-wrap: break-word; }
 @media print {
   .figure { display: block; border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: .6rem 0; }
   .figure .behind .scroll, #cells .scroll, pre, .chooser { max-height: none; overflow: visible; }
-  #cells thead th { position: static; } details:not([open]) { display: none; }
+  #cells thead th { position: static; white-space: normal; } .sort { white-space: normal; overflow-wrap: anywhere; }
+  #cells .scroll { width: auto; border: 0; } #cells table { font-size: 8px; } #cells th, #cells td { padding: .15rem .35rem; overflow-wrap: anywhere; }
+  details:not([open]) { display: none; }
 }
 `;
 
 /** The table behind a figure. The page's script draws the same. */
-const behindTable = ({ heads, numeric, rows, summary }: Shown): Html => html`<table>
-<caption>${summary}</caption>
+const behindTable = ({ heads, numeric, rows, caption }: Shown): Html => html`<table>
+<caption>${caption}</caption>
 <thead><tr>${heads.map((head, at) => html`<th scope="col"${numeric[at] && raw(' class="number"')}>${head}</th>`)}</tr></thead>
-<tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => html`<td${numeric[at] && raw(' class="number"')}>${cell}</td>`)}</tr>\n`)}</tbody>
+<tbody>${rows.slice(0, BEHIND_ROWS).map((row) => html`<tr>${row.map((cell, at) => html`<td${numeric[at] && raw(' class="number"')}>${cell}</td>`)}</tr>\n`)}</tbody>
 </table>`;
 
 /** One figure as it is without scripts: its first slice. */
