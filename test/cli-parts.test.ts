@@ -4,10 +4,11 @@ import path from 'node:path';
 import { CommanderError } from 'commander';
 import { afterAll, describe, expect, it } from 'vitest';
 import { describeFailure, exitCodeOf } from '../src/cli/failure.ts';
-import { readConfig, walkDefaults } from '../src/cli/input.ts';
+import { readAddress, readConfig, walkDefaults } from '../src/cli/input.ts';
 import { passProgress, progressBar, progressLine } from '../src/cli/streams.ts';
 import { NestwalkError } from '../src/errors.ts';
 import type { RunProgress } from '../src/results/types.ts';
+import type { PageSize } from '../src/schema.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'nestwalk-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -148,5 +149,32 @@ describe('flags and files', () => {
     expect(region.base).toBeLessThanOrEqual(address);
     expect(region.base + region.bytes).toBeGreaterThan(address);
     expect(config.machine).toMatchObject({ l1d: [], stlb: [], psc: null, ntlb: null, pwc: null });
+  });
+
+  it('lay a footprint around the address of a walk', () => {
+    const around = (address: number, footprint: number, guestPage?: PageSize) => {
+      const { config } = readConfig(undefined, {}, walkDefaults(address, { footprint, guestPage }));
+      const [{ base, bytes }] = config.regions;
+      return { base, holds: base <= address && address < base + bytes, bytes };
+    };
+    expect(around(5 * 2 ** 30 + 4096, 2 ** 20)).toEqual({ base: 5 * 2 ** 30, holds: true, bytes: 2 ** 20 });
+    expect(around(0x7f5a_1234_5678, 2 ** 20)).toMatchObject({ base: 0x7f5a_1234_5000, holds: true });
+    expect(around(0x7f5a_1234_5678, 2 ** 22)).toMatchObject({ base: 0x7f5a_1220_0000, holds: true });
+    expect(around(0x7f5a_1234_5678, 2 ** 22, '2MiB')).toMatchObject({ base: 0x7f5a_1220_0000, holds: true });
+  });
+
+  it('say of an address what is allowed, and what was probably meant', () => {
+    expect(readAddress('0x7f5a12345678')).toBe(0x7f5a_1234_5678);
+    expect(readAddress('4096')).toBe(4096);
+    expect(readAddress('1GiB')).toBe(2 ** 30);
+    expect(readAddress('1e9')).toBe(1e9);
+    expect(() => readAddress('7f5a1234')).toThrow(/write 0x7f5a1234$/);
+    expect(() => readAddress('here')).toThrow(/write an address as/);
+    // A kernel address of Linux: bits 63 to 48 repeat bit 47.
+    expect(() => readAddress('0xffff888000001234')).toThrow(/48 bits .* so write 0x888000001234$/);
+    expect(() => readAddress('0x1234000000000000')).toThrow(/more than the 48 bits/);
+    expect(() => walkDefaults(2 ** 48)).toThrow(
+      /below 0x1000000000000, or a configuration with guestLevels: 5/,
+    );
   });
 });

@@ -169,58 +169,97 @@ describe('a comparison', () => {
 });
 
 describe('a walk', () => {
+  const small = config({ guestPage: '4KiB', nestedPage: '4KiB' });
+  // The first nested step, the nested TLB for the rest of the row, and the guest's entry; then the walk faults.
+  const step = {
+    row: 'gL4',
+    level: 4,
+    leaf: false,
+    note: 'table at frame 0x40001',
+  } as const;
   const walk: WalkSteps = {
     address: '0x5123',
     kind: 'read',
     steps: [
       {
+        ...step,
         step: 1,
-        row: 'gL4',
         col: 'nL4',
-        level: 4,
         dimension: 'nested',
+        index: 0,
         entryHpa: '0x40000000',
+        gpa: '0x1000',
         value: '0x40001027',
         servedBy: 'memory',
-        note: 'table',
+        target: '0x40001000',
+        cycles: 200,
       },
       {
+        ...step,
         step: 2,
-        row: 'gL4',
         col: 'g',
-        level: 4,
         dimension: 'guest',
+        index: 0,
         entryHpa: '0x1000',
         entryGpa: '0x1000',
         value: '0x2027',
         servedBy: 'L2',
-        note: 'table',
+        target: '0x2000',
+        cycles: 215,
       },
     ],
-    skipped: [{ beforeStep: 2, structure: 'ntlb', message: 'spared 3 references' }],
+    skipped: [
+      {
+        beforeStep: 2,
+        structure: 'ntlb',
+        row: 'gL4',
+        gpa: '0x1000',
+        size: '4KiB',
+        message: 'hit',
+        cycles: 201,
+      },
+    ],
+    references: 2,
+    cycles: 215,
     gpa: '0x123',
     hpa: '0x7123',
     size: '4KiB',
   };
 
   it('numbers the references in order, with what answered and what was spared between them', () => {
-    const report = renderWalk(walk, config(), PLAIN);
-    expect(report.split('\n')[0]).toBe('0x5123 → GPA 0x123 → HPA 0x7123, 4KiB page, 2 references');
+    const report = renderWalk(walk, small, PLAIN);
+    expect(report.split('\n')[0]).toBe(
+      '0x5123 → GPA 0x123 → HPA 0x7123, 4KiB page, 2 references, 215 cycles',
+    );
     const lines = tableAt(report, '#').slice(2);
-    expect(lines[0]).toMatch(/^1 {2}gL4 nL4 +0x40000000 +0x40001027 +memory +table$/);
-    expect(lines[1]).toMatch(/^ +ntlb +spared 3 references$/);
-    expect(lines[2]).toMatch(/^2 {2}gL4 g +0x1000 +0x1000 +0x2027 +L2 +table$/);
+    expect(lines[0]).toBe('    gL4: the guest’s level-4 table, GPA 0x1000');
+    expect(lines[1]).toMatch(/^1 {2}gL4 nL4 +0x40000000 +0x40001027 +memory +200 {2}table → 0x40001000$/);
+    expect(lines[2]).toBe('    nested TLB: hit, 3 spared');
+    expect(lines[3]).toMatch(/^2 {2}gL4 g +0x1000 +0x1000 +0x2027 +L2 +215 {2}table → 0x2000$/);
+    expect(report.split('\n').slice(-2)).toEqual(['served 2: memory 1, L2 1', 'spared 3: nested TLB 3']);
   });
 
-  it('puts their numbers into the matrix', () => {
-    expect(tableAt(renderWalk(walk, config(), PLAIN), 'guest \\ nested')[2]).toBe(
-      'gL4               1    ·    ·    ·  2',
-    );
+  it('puts their numbers into the matrix, and who spared the others', () => {
+    const lines = tableAt(renderWalk(walk, small, PLAIN), 'guest \\ nested');
+    expect(lines[2]).toMatch(/^gL4 +1 +nTLB +nTLB +nTLB +2$/);
+    expect(lines[3]).toMatch(/^gL3( +·){5}$/);
+  });
+
+  it('leaves places empty that no walk of these page sizes has', () => {
+    const large = config({ guestPage: '2MiB', nestedPage: '4KiB' });
+    expect(tableAt(renderWalk(walk, large, PLAIN), 'guest \\ nested')[5]).toBe('gL1');
+  });
+
+  it('tells the same in colour, and has no control characters without', () => {
+    const coloured = renderWalk(walk, small, COLOURED);
+    expect(coloured).toContain(COLOURED.bad('memory'));
+    expect(coloured).toContain(COLOURED.good('nested TLB'));
+    expect(stripVTControlCharacters(coloured)).toBe(renderWalk(walk, small, PLAIN));
   });
 
   it('says why there is no translation', () => {
     const fault = { cause: 'guestFault' as const, message: 'guest page fault: gL4 is not present' };
-    const report = renderWalk({ ...walk, hpa: undefined, fault }, config(), PLAIN);
+    const report = renderWalk({ ...walk, hpa: undefined, fault }, small, PLAIN);
     expect(report.split('\n')[0]).toBe('guest page fault: gL4 is not present');
   });
 });

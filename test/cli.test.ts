@@ -141,6 +141,23 @@ describe('walk', () => {
     expect(out).toMatch(/^ ?1 {2}gL4 nL4 /m);
     expect(out).toMatch(/^24 {2}gPA nL1 /m);
   });
+
+  it('writes a page, to a file whose name it prints or to stdout', () => {
+    const args = ['walk', '0x7f5a12345678', '--footprint', '4MiB', '--quiet', '--html'];
+    const page = nestwalk(...args, at('walk.html'));
+    expect(page).toEqual({ code: 0, out: `${at('walk.html')}\n`, err: '' });
+    const html = readFileSync(at('walk.html'), 'utf8');
+    expect(html).toMatch(/^<!doctype html>[\s\S]*The walk for 0x7f5a12345678[\s\S]*<\/html>\n$/);
+    expect(nestwalk(...args, '-').out).toBe(html);
+  });
+
+  it('says which addresses there are, where one is in no region', () => {
+    const { code, err } = nestwalk('walk', '0x5123', '--workload', 'gups', '--footprint', '1MiB');
+    expect(code).toBe(2);
+    expect(err).toMatch(
+      /0x5123 is in no region: the configuration has 0x10000000000 to 0x100000fffff\. Give/,
+    );
+  });
 });
 
 describe('trace', () => {

@@ -85,7 +85,7 @@ const workloadArbitrary = fc.constantFrom(
 
 const gridArbitrary = fc.record({
   cells: fc.array(cellArbitrary, { minLength: 1, maxLength: 12 }),
-  mode: fc.constantFrom('native', 'nested'),
+  mode: fc.constantFrom('native', 'nested', 'shadow', 'paravirt'),
   guestPage: fc.constantFrom('4KiB', '2MiB'),
   nestedPage: fc.constantFrom('4KiB', '2MiB', '1GiB'),
   placement: fc.constantFrom('contiguous', 'scattered'),

@@ -237,6 +237,6 @@ describe('metrics', () => {
       name.split('.').reduce<unknown>((value, key) => (value as Record<string, unknown>)[key], none),
     );
     expect(numbers.every((value) => value === 0)).toBe(true);
-    expect(numbers.length).toBe(15);
+    expect(numbers.length).toBe(18);
   });
 });

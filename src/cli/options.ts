@@ -1,5 +1,6 @@
 /** The flags of the commands: read here, named here in errors, turned into a configuration's fields in `input.ts`. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { PAGING_MODES } from '../config/resolved.ts';
 import { parseBytes, parseCount, parsePageSize, parseSeed } from '../config/units.ts';
 import type { PageSize } from '../schema.ts';
 
@@ -68,7 +69,7 @@ export function addConfigFlags(command: Command): Command {
       .option('--accesses <count>', 'length of the run, e.g. 1e9 or 200M', reader(positive)),
   )
     .option('--machine <name>', 'a machine (see: nestwalk list machines)')
-    .addOption(new Option('--mode <mode>', 'how memory is paged').choices(['native', 'nested']))
+    .addOption(new Option('--mode <mode>', 'how memory is paged').choices([...PAGING_MODES]))
     .option(
       '--guest-page <size>',
       'page size of the guest’s (or only) table: 4KiB, 2MiB, 1GiB',

@@ -38,7 +38,9 @@ export function progressLine(progress: RunProgress, label: string): string {
   const { done, total, accessesPerSecond, secondsLeft } = progress;
   const share = total ? `${Math.floor((100 * done) / total)} %` : `${done.toLocaleString('en-GB')} accesses`;
   const left = secondsLeft === undefined ? '' : `, ${duration(secondsLeft)} left`;
-  return `${label}${share}, ${rate(accessesPerSecond)}${left}`;
+  // What does not count in accesses has no rate in them.
+  const pace = accessesPerSecond > 0 ? `, ${rate(accessesPerSecond)}` : '';
+  return `${label}${share}${pace}${left}`;
 }
 
 /** A bar in front of the line, where the length of the run is known. */

@@ -2,27 +2,18 @@
 import { isTrace, type ResolvedConfig } from '../config/resolved.ts';
 import { GuestKernel } from '../kernel/guestKernel.ts';
 import { ContiguousFrames, ScatteredFrames, seedHalves } from '../memory/frames.ts';
-import type { Fault, Hardware } from '../memory/hardwareInterface.ts';
+import type { Fault, HardwareContext } from '../memory/hardwareInterface.ts';
 import { type Bounds, type Layout, planLayout } from '../memory/layout.ts';
-import type { FrameSource } from '../memory/pageTable.ts';
-import { SimulatedMemory, type ZoneExtent } from '../memory/simulatedMemory.ts';
+import { entryPages, type FrameSource } from '../memory/pageTable.ts';
+import { SimulatedMemory } from '../memory/simulatedMemory.ts';
 import { PURPOSES } from '../schema.ts';
 import { Ledger } from './ledger.ts';
 import { NativePlatform } from './native.ts';
 import { NestedPlatform } from './nested.ts';
+import { ParavirtPlatform } from './paravirt.ts';
 import type { Platform } from './platform.ts';
-
-/** What the hardware is loaded with. Without a nested table `nestedRoot` is 0 and `nestedZone` is empty. */
-export interface SystemContext {
-  /** Root of the guest's (natively: the only) table: a frame number of `guestZone`'s space. */
-  root: number;
-  /** Root of the nested table: a frame number in HPA space. */
-  nestedRoot: number;
-  tag: number;
-  vm: number;
-  guestZone: ZoneExtent;
-  nestedZone: ZoneExtent;
-}
+import { type LoadableHardware, processorOf } from './processor.ts';
+import { ShadowPlatform } from './shadow.ts';
 
 /** What {@link createSystem} may be given beside the configuration. */
 export interface SystemOptions {
@@ -41,7 +32,8 @@ export interface SystemOptions {
 export interface System {
   readonly memory: SimulatedMemory;
   readonly layout: Layout;
-  readonly context: SystemContext;
+  /** What the hardware is to be loaded with before the first access. */
+  readonly context: HardwareContext;
   readonly bounds: Bounds;
   readonly kernel: GuestKernel;
   readonly platform: Platform;
@@ -50,9 +42,10 @@ export interface System {
   readonly static: boolean;
   /**
    * Handles a fault; the hardware then retries the access.
+   * @param hardware what stopped: from now on the processor that loads and invalidations go to
    * @throws NestwalkError `memory.full`; `table.corrupt`; `engine.failed` for a fault that cannot be
    */
-  handleFault(fault: Fault, hardware: Hardware): void;
+  handleFault(fault: Fault, hardware: LoadableHardware): void;
 }
 
 /**
@@ -63,46 +56,53 @@ export interface System {
 export function createSystem(config: ResolvedConfig, options: SystemOptions = {}): System {
   const { paging } = config;
   const layout = planLayout(config, options.tracePages);
-  const plans = layout.nested === null ? [layout.guestZone] : [layout.guestZone, layout.nested.zone];
+  const walked = layout.shadow ?? layout.nested?.zone;
+  const plans = walked === undefined ? [layout.guestZone] : [layout.guestZone, walked];
   const memory = new SimulatedMemory(plans, options.memoryLimitBytes);
   options.onMemory?.(memory.buffer);
   const ledger = new Ledger();
   const platform = createPlatform(config, layout, memory, ledger);
-  const [guestZone, nestedZone] = memory.zones;
+  const [guestZone] = memory.zones;
   const kernel = new GuestKernel({
     platform,
     zone: guestZone,
     levels: paging.guestLevels,
     tag: config.context.tag,
-    sizeIndex: layout.guestSizeIndex,
-    regions: layout.regions,
     frames: guestFrames(config, layout),
+    ledger,
     ad: paging.ad,
   });
+  const framesPerPage = entryPages(layout.guestSizeIndex + 1);
+  const process = kernel.createProcess({
+    name: 'run',
+    regions: layout.regions.map(({ page, pages }) => ({
+      page: page * framesPerPage,
+      pages: pages * framesPerPage,
+      pageSize: paging.guestPage,
+    })),
+  });
+  kernel.switchTo(0, process);
   if (paging.populate === 'prefault') {
-    if (isTrace(config.workload)) kernel.prefaultPages(options.tracePages!);
-    else kernel.prefault();
-    platform.backGuest();
+    if (isTrace(config.workload)) kernel.populatePages(process, options.tracePages!);
+    else kernel.populate(process);
+    platform.backGuest(options.tracePages);
+    // What was done before the run is no part of it.
+    ledger.clear();
   }
+  let attached: LoadableHardware | undefined;
   return {
     memory,
     layout,
-    context: {
-      root: kernel.space.table.root,
-      nestedRoot: platform.nestedRoot,
-      tag: config.context.tag,
-      vm: config.context.vm,
-      guestZone: guestZone.extent(),
-      nestedZone: nestedZone?.extent() ?? { base: 0, frames: 0, word: 0 },
-    },
+    context: { ...platform.contextOf(kernel.space) },
     bounds: layout.bounds,
     kernel,
     platform,
     ledger,
     static: paging.populate === 'prefault' && paging.ad === 'set',
     handleFault(fault, hardware) {
-      if (platform.onFault(fault, hardware) === 'retry') return;
-      ledger.count('guestFaults');
+      if (hardware !== attached) platform.attach(0, processorOf(hardware));
+      attached = hardware;
+      if (platform.onFault(fault) === 'retry') return;
       kernel.onFault(fault);
     },
   };
@@ -114,19 +114,26 @@ function createPlatform(
   memory: SimulatedMemory,
   ledger: Ledger,
 ): Platform {
-  const { paging, machine } = config;
-  if (layout.nested === null) return new NativePlatform(machine.tagged);
-  return new NestedPlatform({
-    tagged: machine.tagged,
-    ledger,
-    zone: memory.zones[1],
-    levels: paging.nestedLevels,
-    sizeIndex: layout.nested.sizeIndex,
-    frames: hostFrames(config, layout.nested),
-    ad: paging.ad,
+  const { paging, machine, context } = config;
+  const shared = { tagged: machine.tagged, ledger, vm: context.vm };
+  if (paging.mode === 'native') return new NativePlatform(shared);
+  if (paging.mode === 'paravirt') {
+    const { guestSizeIndex: sizeIndex, dataFrames } = layout;
+    const pages = dataFrames / entryPages(sizeIndex + 1);
+    const frames = hostFrames(config, { sizeIndex, pages, memoryFrames: layout.memoryFrames });
+    return new ParavirtPlatform({ ...shared, sizeIndex, frames, dataFrames, batch: paging.batch });
+  }
+  const nested = layout.nested!;
+  const virtualised = {
+    ...shared,
+    sizeIndex: nested.sizeIndex,
+    frames: hostFrames(config, nested),
     footprint: layout,
     populate: paging.populate,
-  });
+    zone: memory.zones[1],
+  };
+  if (paging.mode === 'shadow') return new ShadowPlatform({ ...virtualised, unsync: paging.unsync });
+  return new NestedPlatform({ ...virtualised, levels: paging.nestedLevels, ad: paging.ad });
 }
 
 function guestFrames(config: ResolvedConfig, layout: Layout): FrameSource {
@@ -140,7 +147,11 @@ function guestFrames(config: ResolvedConfig, layout: Layout): FrameSource {
   );
 }
 
-function hostFrames(config: ResolvedConfig, nested: NonNullable<Layout['nested']>): FrameSource {
+/** Host memory that a platform takes frames from: so many pages of a size, in a memory of so many 4 KiB frames. */
+function hostFrames(
+  config: ResolvedConfig,
+  nested: { sizeIndex: number; pages: number; memoryFrames: number },
+): FrameSource {
   if (config.paging.placement === 'contiguous')
     return new ContiguousFrames('host memory', nested.memoryFrames);
   const key = { purpose: PURPOSES.hostPlacement, ...seedHalves(config.seed) };

@@ -2,7 +2,7 @@
  * The seam between a guest kernel and what it runs on, after Linux's paravirt operations: the kernel performs all its
  * page-table work through it, and each virtualisation technique is one implementation (src/hypervisor).
  */
-import type { Fault, Hardware } from '../memory/hardwareInterface.ts';
+import type { Fault } from '../memory/hardwareInterface.ts';
 import type { PageTable } from '../memory/pageTable.ts';
 import type { EntryRun, Zone } from '../memory/simulatedMemory.ts';
 
@@ -16,7 +16,9 @@ export interface AddressSpace {
 
 /** How a kernel's address space is to be built. */
 export interface AddressSpaceOptions {
-  tag: number;
+  /** See {@link AddressSpace.tag}; default: the platform finds one, of its own where the machine has PCIDs. */
+  tag?: number;
+  /** Levels of its table. */
   levels: number;
   /** Where the kernel takes its table pages from. */
   zone: Zone;
@@ -24,27 +26,55 @@ export interface AddressSpaceOptions {
   tableFlags: number;
 }
 
-/** What a guest kernel asks of its platform. */
+/**
+ * What a guest kernel asks of its platform. Operations that act on a processor act on the one chosen with
+ * {@link PagingPlatform.onVcpu}: the virtual processor that the kernel runs on at that moment.
+ */
 export interface PagingPlatform {
-  /** A new address space, with a root table page. */
+  /** A new address space, with a root table page. It is not loaded. */
   createAddressSpace(options: AddressSpaceOptions): AddressSpace;
-  /** The kernel has taken a frame (GPA >> 12) for a table page of a level; no entry points at it yet. */
-  onTablePage(frame: number, level: number): void;
+  /**
+   * The kernel is about to take an address space apart: it will clear its entries and give its table pages back, all but
+   * the root, which a processor may still have loaded (Linux: arch_exit_mmap; Xen's guests unpin here, so that taking a
+   * tree apart costs no hypercalls).
+   */
+  beforeTeardown(space: AddressSpace): void;
+  /**
+   * Ends an address space that no processor has loaded and whose entries the kernel has cleared: its root goes back to
+   * its zone, and nothing is cached of it any more on any virtual processor.
+   */
+  destroyAddressSpace(space: AddressSpace): void;
+  /** The kernel has taken a frame (GPA >> 12) for a table page of a level; no entry points at it yet (Linux: alloc_pte). */
+  onTablePage(space: AddressSpace | undefined, frame: number, level: number): void;
+  /** The kernel gives a table page back; no entry points at it any more (Linux: release_pte). */
+  onTableFree(space: AddressSpace, frame: number, level: number): void;
   /** Every page-table write of the kernel: one entry, or consecutive ones of a table page. The run is reused. */
   setEntries(space: AddressSpace, run: EntryRun): void;
-  /** INVLPG. @param page GVA >> 12 */
+  /**
+   * The guest's own number of a frame that stands in an entry (Linux: pte_pfn). The same number, except where the
+   * guest's tables hold host frames.
+   */
+  guestFrame(frame: number): number;
+  /** From now on the kernel runs on this virtual processor, counted from 0. */
+  onVcpu(vcpu: number): void;
+  /** INVLPG on this virtual processor. @param page GVA >> 12 */
   flushPage(space: AddressSpace, page: number): void;
-  /** All of an address space: a CR3 reload. */
+  /** All of an address space on this virtual processor: a CR3 reload. */
   flushSpace(space: AddressSpace): void;
-  /** Loads CR3. */
+  /**
+   * Drops translations on other virtual processors, which have the address space loaded: a shootdown.
+   * @param pages GVA >> 12 of each page, or everything; the list is reused
+   * @param vcpus the others; without any nothing happens; the list is reused
+   */
+  shootdown(space: AddressSpace, pages: readonly number[] | 'all', vcpus: readonly number[]): void;
+  /** Loads CR3 on this virtual processor. */
   switchTo(space: AddressSpace): void;
-  /** Writes until {@link endBatch} may take effect together (Linux: lazy MMU mode). */
+  /** The kernel is entered by a system call (not by a fault). */
+  onSyscall(): void;
+  /** Writes until {@link endBatch} may take effect together (Linux: lazy MMU mode). Batches do not nest. */
   beginBatch(): void;
   /** All writes since {@link beginBatch} have taken effect. */
   endBatch(): void;
-  /**
-   * The hardware stopped. `retry`: dealt with unseen by the guest; `deliver`: the guest kernel's own fault.
-   * @param hardware what stopped, and what invalidations go to from now on
-   */
-  onFault(fault: Fault, hardware: Hardware): 'retry' | 'deliver';
+  /** The hardware stopped on this virtual processor. `retry`: dealt with unseen by the guest; `deliver`: the guest kernel's own fault. */
+  onFault(fault: Fault): 'retry' | 'deliver';
 }

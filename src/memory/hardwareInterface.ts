@@ -3,6 +3,7 @@
  * it: hardware never looks up to software.
  */
 import type { AccessKind } from '../schema.ts';
+import type { ZoneExtent } from './simulatedMemory.ts';
 
 /** Invalidations (docs/model.md): INVLPG, CR3 write or INVVPID, INVEPT, and everything. */
 export interface Hardware {
@@ -14,6 +15,28 @@ export interface Hardware {
   invept(vm: number): void;
   /** Drops everything. */
   flushAll(): void;
+}
+
+/** What the hardware is loaded with. Without a nested table `nestedRoot` is 0 and `nestedZone` is empty. */
+export interface HardwareContext {
+  /** Root of the guest's (on a 1-D walk: the only) table: a frame number of `guestZone`'s space. */
+  root: number;
+  /** Root of the nested table: a frame number in HPA space. */
+  nestedRoot: number;
+  /** Tag of linear and combined mappings: VPID or ASID, and PCID, folded into one number. */
+  tag: number;
+  /** Tag of guest-physical mappings. */
+  vm: number;
+  /** Where the pages of the table that `root` belongs to lie. */
+  guestZone: ZoneExtent;
+  /** Where those of the nested table lie. */
+  nestedZone: ZoneExtent;
+}
+
+/** One processor as a platform drives it: what a CR3 write or a VM entry loads, and invalidations. */
+export interface Processor extends Hardware {
+  /** Accesses from now on are translated in this context. Nothing is invalidated. */
+  load(context: HardwareContext): void;
 }
 
 /** Why the hardware gave control back: the access at (page, offset) did not complete, and is retried. */

@@ -4,7 +4,7 @@
  * HPA 0, then the zone of nested tables, then room for a zone of shadow tables.
  */
 import type { PagingConfig, RegionConfig, ResolvedConfig } from '../config/resolved.ts';
-import { isTrace } from '../config/resolved.ts';
+import { entryPage, hasHostPages, isTrace } from '../config/resolved.ts';
 import { NestwalkError, type Problem } from '../errors.ts';
 import { PAGE_BYTES, PAGE_SIZES } from '../schema.ts';
 import { FRAME_BOUND } from './entry.ts';
@@ -27,15 +27,15 @@ export interface LayoutRegion {
   pages: number;
 }
 
-/** The host's side of a layout with a nested table. Frames are of 4 KiB. */
+/** The host's side of a layout with host pages of their own: behind a nested or a shadow table. Frames are of 4 KiB. */
 export interface NestedLayout {
-  /** Page-size index of nested pages. */
+  /** Page-size index of host pages: nested pages, or what a hypervisor with shadow tables allocates. */
   sizeIndex: number;
-  /** Nested pages that the fully populated guest (data, then tables) is backed with. */
+  /** Host pages that the fully populated guest (data, then tables) is backed with. */
   pages: number;
   /** Host memory: frames that may back guest pages. */
   memoryFrames: number;
-  /** Zone of the nested table, in HPA space. */
+  /** Zone of the nested table, in HPA space; behind shadow tables address space that nothing uses. */
   zone: ZonePlan;
   /** First frame of a zone of shadow tables, in HPA space: behind the fully populated nested table. */
   shadowZoneBase: number;
@@ -45,7 +45,7 @@ export interface NestedLayout {
 export interface Bounds {
   /** GVA >> 12. */
   pageBound: number;
-  /** GPA >> 12; in a native run the same as {@link Bounds.hostFrameBound}. */
+  /** GPA >> 12; where the hardware walks one table, the same as {@link Bounds.hostFrameBound}. */
   guestFrameBound: number;
   /** HPA >> 12. */
   hostFrameBound: number;
@@ -65,8 +65,10 @@ export interface Layout {
   memoryFrames: number;
   /** Zone of the guest's (natively: the only) table, in GPA space (natively: in HPA space). */
   guestZone: ZonePlan;
-  /** `null` in a native run. */
+  /** `null` where there are no host pages: native and paravirtual runs. */
   nested: NestedLayout | null;
+  /** Zone of the shadow table of a fully populated guest, in HPA space; `null` in other modes. */
+  shadow: ZonePlan | null;
   bounds: Bounds;
 }
 
@@ -102,19 +104,20 @@ export function planLayout(config: ResolvedConfig, tracePages?: Float64Array): L
     base: roundUp(Math.ceil(memoryBytes / FRAME_BYTES), unitFrames),
     frames: footprint.tablePages,
   };
-  const nested =
-    paging.mode === 'nested'
-      ? planNested(paging, footprint.dataFrames, guestZone, unitFrames, trace ? 2 * memoryBytes : undefined)
-      : null;
-  const bounds = boundsOf(footprint.pageBound, guestZone, nested);
-  checkSpaces(paging, bounds);
+  const nested = hasHostPages(paging.mode)
+    ? planNested(paging, footprint.dataFrames, guestZone, unitFrames, trace ? 2 * memoryBytes : undefined)
+    : null;
+  const shadow =
+    paging.mode === 'shadow' ? planShadow(paging, footprint, guestSizeIndex, nested!.shadowZoneBase) : null;
+  checkSpaces(paging, guestZone, shadow ?? nested?.zone ?? guestZone);
+  const bounds = boundsOf(footprint.pageBound, guestZone, nested, shadow);
   const { regions, dataFrames } = footprint;
-  return { unitFrames, guestSizeIndex, regions, dataFrames, memoryFrames, guestZone, nested, bounds };
+  return { unitFrames, guestSizeIndex, regions, dataFrames, memoryFrames, guestZone, nested, shadow, bounds };
 }
 
-/** Frames of a unit: what one root entry of the nested table reaches, at most 1 GiB; natively 1 GiB. */
+/** Frames of a unit: what one root entry of the nested table reaches, at most 1 GiB; without host pages 1 GiB. */
 function unitOf(paging: PagingConfig): number {
-  return paging.mode === 'native' ? GIB_FRAMES : Math.min(GIB_FRAMES, entryPages(paging.nestedLevels));
+  return !hasHostPages(paging.mode) ? GIB_FRAMES : Math.min(GIB_FRAMES, entryPages(paging.nestedLevels));
 }
 
 function footprintOfRegions(config: ResolvedConfig): Footprint {
@@ -187,10 +190,29 @@ function planNested(
   };
 }
 
-function boundsOf(pageBound: number, guestZone: ZonePlan, nested: NestedLayout | null): Bounds {
-  const guestFrameBound = guestZone.base + guestZone.frames;
-  const hostFrameBound = nested === null ? guestFrameBound : nested.zone.base + nested.zone.frames;
-  return { pageBound, guestFrameBound, hostFrameBound };
+/** A table of the guest's levels over the same pages, with leaves of the smaller size: below each large leaf of the guest tables. */
+function planShadow(
+  paging: PagingConfig,
+  { tablePages, dataFrames }: Footprint,
+  guestSizeIndex: number,
+  base: number,
+): ZonePlan {
+  let frames = tablePages;
+  for (let level = PAGE_SIZES.indexOf(entryPage(paging)) + 1; level <= guestSizeIndex; level++)
+    frames += dataFrames / entryPages(level + 1);
+  return { name: 'shadow table zone', base, frames };
+}
+
+const endOf = (zone: ZonePlan): number => zone.base + zone.frames;
+
+function boundsOf(
+  pageBound: number,
+  guestZone: ZonePlan,
+  nested: NestedLayout | null,
+  shadow: ZonePlan | null,
+): Bounds {
+  const hostFrameBound = endOf(shadow ?? nested?.zone ?? guestZone);
+  return { pageBound, guestFrameBound: shadow ? hostFrameBound : endOf(guestZone), hostFrameBound };
 }
 
 function checkRegions(
@@ -213,23 +235,24 @@ function checkRegions(
   throwProblems(problems);
 }
 
-function checkSpaces(paging: PagingConfig, bounds: Bounds): void {
+/** @param last the zone of table pages that ends last in HPA space */
+function checkSpaces(paging: PagingConfig, guestZone: ZonePlan, last: ZonePlan): void {
   const problems: Problem[] = [];
-  const guestSpace =
-    paging.mode === 'native' ? FRAME_BOUND : Math.min(FRAME_BOUND, spacePages(paging.nestedLevels));
-  if (bounds.guestFrameBound > guestSpace) {
+  const hosted = hasHostPages(paging.mode);
+  const guestSpace = hosted ? Math.min(FRAME_BOUND, spacePages(paging.nestedLevels)) : FRAME_BOUND;
+  if (endOf(guestZone) > guestSpace) {
     problems.push({
-      path: paging.mode === 'native' ? 'paging.guestMemory' : 'paging.nestedLevels',
+      path: hosted ? 'paging.nestedLevels' : 'paging.guestMemory',
       message:
-        `guest memory and the guest's tables end at 0x${bounds.guestFrameBound.toString(16)}000, beyond the physical ` +
+        `guest memory and the guest's tables end at 0x${endOf(guestZone).toString(16)}000, beyond the physical ` +
         `address space of 0x${guestSpace.toString(16)}000 bytes; use fewer or smaller regions, a smaller ` +
-        `paging.guestMemory${paging.mode === 'native' ? '' : ', or more paging.nestedLevels'}`,
+        `paging.guestMemory${hosted ? ', or more paging.nestedLevels' : ''}`,
     });
   }
-  if (bounds.hostFrameBound > FRAME_BOUND && paging.mode === 'nested') {
+  if (endOf(last) > FRAME_BOUND && hosted) {
     problems.push({
       path: 'paging.guestMemory',
-      message: `host memory and nested tables end beyond 2^52 bytes; use a smaller paging.guestMemory or smaller regions`,
+      message: `host memory and ${paging.mode} tables end beyond 2^52 bytes; use a smaller paging.guestMemory or smaller regions`,
     });
   }
   throwProblems(problems);

@@ -25,7 +25,8 @@ export interface ZoneExtent {
 
 /**
  * Consecutive entries of one table page, written at once. `frames` holds the frame numbers of the first `count`
- * entries; all get the same flags.
+ * entries; all get the same flags, so where flags change a writer begins a new run. Without P in `flags` the entries are
+ * cleared (frames and flags 0) or keep a mark of the software's own, and `frames` are no frames.
  */
 export interface EntryRun {
   /** Frame number of the table page, in the space that the table lives in. */
@@ -52,7 +53,10 @@ export class Zone implements ZoneExtent {
   readonly word: number;
   /** All of simulated memory as 32-bit halves: word `w` has its low half at `2w`. */
   readonly halves: Uint32Array;
-  #used = 0;
+  /** Pages handed out at least once: those from here on have never been written. */
+  #fresh = 0;
+  /** Pages given back, to be taken again last first. */
+  readonly #free: number[] = [];
 
   constructor(plan: ZonePlan, word: number, halves: Uint32Array) {
     this.name = plan.name;
@@ -62,9 +66,14 @@ export class Zone implements ZoneExtent {
     this.halves = halves;
   }
 
-  /** Table pages handed out so far. */
+  /** Table pages in use. */
   get used(): number {
-    return this.#used;
+    return this.#fresh - this.#free.length;
+  }
+
+  /** Most table pages that were ever in use at a time. */
+  get peak(): number {
+    return this.#fresh;
   }
 
   /** Whether a frame lies in this zone. */
@@ -78,19 +87,34 @@ export class Zone implements ZoneExtent {
   }
 
   /**
-   * The next free table page, all its entries clear.
+   * A free table page, all its entries clear: the one given back last, else the next in ascending order.
    * @returns its frame number
-   * @throws NestwalkError `memory.full` when the zone has no further page
+   * @throws NestwalkError `memory.full` when the zone has no free page
    */
   take(): number {
-    if (this.#used === this.frames) {
+    const again = this.#free.pop();
+    if (again !== undefined) return again;
+    if (this.#fresh === this.frames) {
       throw new NestwalkError(
         'memory.full',
-        `the ${this.name} holds ${this.frames} table pages and all are in use; it is sized for the regions or the ` +
-          'trace given, so something outside them was mapped',
+        `the ${this.name} holds ${this.frames} table pages and all are in use; it is sized for what is to be mapped ` +
+          '(the regions, the trace, the memory of a guest), so something beyond that was mapped',
       );
     }
-    return this.base + this.#used++;
+    return this.base + this.#fresh++;
+  }
+
+  /**
+   * Takes a table page back that nothing points at any more.
+   * @param clear whether all its entries are clear already; otherwise they are cleared
+   */
+  release(frame: number, clear = false): void {
+    if (!this.contains(frame)) throw new RangeError(`frame ${frame} is no page of the ${this.name}`);
+    if (!clear) {
+      const at = this.halfOf(frame, 0);
+      this.halves.fill(0, at, at + 2 * ENTRIES_PER_TABLE);
+    }
+    this.#free.push(frame);
   }
 
   /** Writes a run of entries. No invalidation is implied. */

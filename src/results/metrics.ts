@@ -2,6 +2,7 @@
 import type { MachineConfig, ResolvedConfig, TlbArrayConfig } from '../config/resolved.ts';
 import { PAGE_BYTES, PAGE_SIZES, type PageSize } from '../schema.ts';
 import { columnSum, dimensionSum, levelNames, matrixSum, NESTED_ROWS } from './counters.ts';
+import { type RuntimeCost, runtimeCost, slowdownOf } from './runtimeModels.ts';
 import type { ByDimension, ByLevel, BySize, Counters, Metrics } from './types.ts';
 
 /** Quotient; 0 where there is nothing to divide by. */
@@ -95,13 +96,22 @@ function reachOf(arrays: readonly TlbArrayConfig[]): BySize {
  * - walkCycles: {@link walkCycles}; walkCyclesPerAccess = walkCycles / accesses
  * - stlbHitCycles = Σ stlbHits × stlbLatency
  * - reachBytes = for each page size, entries that can hold it × its bytes
+ * - slowdown: {@link slowdownOf}
+ *
+ * @param cost what run time is made of beside the walks; default: `DEFAULT_RUNTIME_COST`. Nothing but `slowdown` depends on it
+ * @throws {NestwalkError} `usage` for a cost that cannot be
  */
-export function computeMetrics(counters: Counters, config: ResolvedConfig): Metrics {
+export function computeMetrics(
+  counters: Counters,
+  config: ResolvedConfig,
+  cost: Partial<RuntimeCost> = {},
+): Metrics {
   const { machine } = config;
   const { accesses, walks, stlbMisses } = counters;
   const l1Misses = counters.l1Misses + counters.l1iMisses;
   const cycles = walkCycles(counters, config);
   const guestRefs = dimensionSum(counters.refs, 'guest');
+  const stlbHits = columnSum(counters.stlbHits);
   return {
     missRatio: {
       l1: per(l1Misses, accesses),
@@ -112,11 +122,12 @@ export function computeMetrics(counters: Counters, config: ResolvedConfig): Metr
     refsPerWalk: eachDimension(dimensions(guestRefs, matrixSum(counters.refs) - guestRefs), walks),
     walkCycles: cycles,
     walkCyclesPerAccess: eachDimension(cycles, accesses),
-    stlbHitCycles: columnSum(counters.stlbHits) * machine.stlbLatency,
+    stlbHitCycles: stlbHits * machine.stlbLatency,
     reachBytes: {
       l1d: reachOf(machine.l1d),
       l1i: machine.l1i && reachOf(machine.l1i),
       stlb: reachOf(machine.stlb),
     },
+    slowdown: slowdownOf({ walkCycles: cycles.total, stlbMisses, stlbHits }, accesses, runtimeCost(cost)),
   };
 }

@@ -1,5 +1,6 @@
 /** The shapes of what a run gives back: counters by name, metrics, provenance, and one translation step by step. */
 import type { ResolvedConfig } from '../config/resolved.ts';
+import type { LedgerCause } from '../hypervisor/ledger.ts';
 import type { AccessKind, PageSize, Row } from '../schema.ts';
 
 /** A count for each page size, zeros included. */
@@ -86,6 +87,19 @@ export interface ReachBytes {
   stlb: BySize;
 }
 
+/**
+ * Run time with translation / run time without, by models that need no second run (`slowdownOf`). It rests on assumed base
+ * cycles: compare configurations of one workload by it.
+ */
+export interface Slowdown {
+  /** Walk cycles overlap with other work, by the overlap factor. */
+  linear: number;
+  /** Every walk cycle is lost time (Alam et al.; Basu et al. and Gandhi et al. calibrated on this run). */
+  alam: number;
+  /** The same, and 7 cycles for each STLB hit (Pham et al.). */
+  pham: number;
+}
+
 /** What is derived from counters and configuration. Formulas: `computeMetrics`. A ratio to nothing is 0. */
 export interface Metrics {
   /** `l1`: of the accesses; `stlb`: of the L1's misses; `overall`: of the accesses, those that miss every level. */
@@ -98,6 +112,8 @@ export interface Metrics {
   /** Cycles of STLB hits; no part of the walk cycles. */
   stlbHitCycles: number;
   reachBytes: ReachBytes;
+  /** Against a run in which translation costs nothing. */
+  slowdown: Slowdown;
 }
 
 /** How a result came about. Whatever may differ between two runs of one configuration is here, and nowhere else. */
@@ -124,6 +140,29 @@ export interface Provenance {
   hashes: Record<string, string>;
 }
 
+/** Cycles by cause of the ledger, zeros included. */
+export type CyclesByCause = Partial<Record<LedgerCause, number>>;
+
+/** Where the cycles of a run went. Causes are those of the ledger, each in the part that its kind belongs to. */
+export interface CycleSplit {
+  /** Accesses × the figure `access`. */
+  base: number;
+  /** Walk cycles in the guest's dimension (in a 1-D walk all of them) × the figure `walkCycle`. */
+  guestWalk: number;
+  /** Walk cycles in the nested dimension × the figure `walkCycle`. */
+  nestedWalk: number;
+  /** Look-ups of the second-level TLB, hits and misses, × its latency. */
+  stlb: number;
+  /** What the guest kernel did (kind `guest`), and what the hypervisor did behind an exit or a call (kind `work`). */
+  software: CyclesByCause;
+  /** VM exits with their handlers. */
+  exits: CyclesByCause;
+  /** Hypercalls, and faults and system calls that went through the hypervisor. */
+  hypercalls: CyclesByCause;
+  /** Sum of all of these. */
+  total: number;
+}
+
 /** The result of one run. */
 export interface Result {
   /** Fingerprint of the schema that the counters follow. */
@@ -132,6 +171,8 @@ export interface Result {
   counters: Counters;
   ledger: Ledger;
   metrics: Metrics;
+  /** Where its cycles went, at the prices of the cost preset named; only where they were asked for. */
+  cycles?: CycleSplit & { costs: string };
   provenance: Provenance;
 }
 
@@ -152,13 +193,13 @@ export interface RunOptions {
   segmentAccesses?: number;
   /** Stops the run, which then rejects with the code `run.cancelled`. */
   signal?: AbortSignal;
-  /** Told ten times a second how far the run is. It must not throw. */
+  /** Told ten times a second how far the run is. What it throws stops the run, which then rejects with it. */
   onProgress?: (progress: RunProgress) => void;
 }
 
-/** One reference of a walk: one page-table entry read. Addresses and values are hexadecimal strings, `0x…`. */
+/** One step of a walk: one page-table entry read. Addresses and values are hexadecimal strings, `0x…`. */
 export interface WalkStep {
-  /** Number of the reference, from 1. */
+  /** Number of the step, from 1. */
   step: number;
   row: Row;
   /** Column of the matrix as results name it: `g`, `nL4`…, or `L4`… in row `pt`. */
@@ -166,26 +207,46 @@ export interface WalkStep {
   /** Level of the table that the entry is in, 5 to 1. */
   level: number;
   dimension: 'guest' | 'nested';
+  /** Number of the entry in its table, 0 to 511. */
+  index: number;
   /** Host physical address of the entry. */
   entryHpa: string;
   /** Guest physical address of the entry, for entries of the guest's table under nested paging. */
   entryGpa?: string;
+  /** Guest physical address that the nested walk of this step translates. */
+  gpa?: string;
   /** The entry as read. */
   value: string;
-  /** What answered: `memory`, the name of a PTE cache, or `pwc`. */
+  /** What answered: `memory`, the name of a PTE cache, or `pwc`, which makes the step no reference. */
   servedBy: string;
+  /** Whether the entry ends the walk of its dimension. */
+  leaf: boolean;
+  /** Where the entry points: address of the table or of the page, in the space below; absent where it is not present. */
+  target?: string;
   /** What the entry is, in words: `table`, `leaf 4KiB`, `not present`… */
   note: string;
+  /** Cycles of the walk so far, this step's included. */
+  cycles: number;
 }
 
 /** A structure that spared references. */
 export interface WalkHit {
-  /** Number of the reference that it comes before (number of the last one + 1 at the end). */
+  /** Number of the step that it comes before (number of the last one + 1 at the end). */
   beforeStep: number;
-  /** `l1d`, `stlb`, `psc`, `nestedPsc`, `ntlb`… */
-  structure: string;
+  /** Which structure answered. */
+  structure: 'l1d' | 'l1i' | 'stlb' | 'psc' | 'nestedPsc' | 'ntlb';
+  /** Row of the reference matrix whose nested walk it shortened; absent for structures that are looked into by GVA. */
+  row?: Row;
+  /** Guest physical address that was looked for; absent for structures that are looked into by GVA. */
+  gpa?: string;
+  /** Level of the entry that a PSC gave; absent for TLBs. */
+  level?: number;
+  /** Page size of the entry that a TLB gave; absent for PSCs. */
+  size?: PageSize;
   /** What it answered and what that spared. */
   message: string;
+  /** Cycles of the walk so far, this look-up's included. */
+  cycles: number;
 }
 
 /** One translation, step by step. Addresses are hexadecimal strings, `0x…`. */
@@ -194,6 +255,10 @@ export interface WalkSteps {
   kind: AccessKind;
   steps: WalkStep[];
   skipped: WalkHit[];
+  /** Steps that were references: all but those that the page-walk cache answered. */
+  references: number;
+  /** Cycles of the walk, as the metrics of a run count them: latencies of references, and probes of walk caches. */
+  cycles: number;
   /** Guest physical address; absent in mode `native` and after a guest fault. */
   gpa?: string;
   /** Host physical address; absent after a fault. */

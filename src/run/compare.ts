@@ -1,6 +1,12 @@
 /** The square of page sizes: one workload under every guest page size on every nested page size, and natively. */
 import { resolveConfig } from '../config/resolve.ts';
 import { NestwalkError } from '../errors.ts';
+import {
+  compareRuntimes,
+  type RuntimeComparison,
+  type RuntimeCost,
+  runtimeCost,
+} from '../results/runtimeModels.ts';
 import type { Result, RunOptions, RunProgress } from '../results/types.ts';
 import { PAGE_SIZES, type PageSize } from '../schema.ts';
 import { simulate } from './simulate.ts';
@@ -23,6 +29,8 @@ export interface Comparison {
   /** The nested run that is 100 %: 4 KiB on 4 KiB, or the smallest sizes asked for. */
   baseline: { guestPage: PageSize; nestedPage: PageSize };
   cells: ComparisonCell[];
+  /** Run times by the published models; absent without native runs of 4 KiB and of 2 MiB pages to calibrate them on. */
+  runtimes?: RuntimeComparison;
 }
 
 /** How far a comparison is: the run under way, and the runs in all. */
@@ -40,6 +48,8 @@ export interface CompareOptions extends Omit<RunOptions, 'onProgress'> {
   guestPages?: readonly PageSize[];
   /** Nested page sizes; default: all that the nested table has levels for. */
   nestedPages?: readonly PageSize[];
+  /** What run times are made of beside walks, where the defaults are not wanted. */
+  cost?: Partial<RuntimeCost>;
   /** Told how far the run under way is. It must not throw. */
   onProgress?: (progress: CompareProgress) => void;
 }
@@ -99,7 +109,8 @@ function relative(result: Result, base: Result): ComparisonCell['perCent'] {
  * whatever `simulate` throws
  */
 export async function compare(input: unknown, options: CompareOptions = {}): Promise<Comparison> {
-  const { guestPages: askedGuest, nestedPages: askedNested, onProgress, ...run } = options;
+  const { guestPages: askedGuest, nestedPages: askedNested, cost: given, onProgress, ...run } = options;
+  const cost = runtimeCost(given);
   if (typeof input !== 'object' || input === null)
     throw new NestwalkError('usage', 'the configuration must be an object');
   const { paging } = resolveConfig(
@@ -117,14 +128,11 @@ export async function compare(input: unknown, options: CompareOptions = {}): Pro
   }
   const baseline = { guestPage: guestPages[0], nestedPage: nestedPages[0] };
   const base = results[cells.findIndex((cell) => cell.mode === 'nested')];
-  return {
-    guestPages,
-    nestedPages,
-    baseline,
-    cells: cells.map((cell, index) => ({
-      ...cell,
-      perCent: relative(results[index], base),
-      result: results[index],
-    })),
-  };
+  const compared = cells.map((cell, index) => ({
+    ...cell,
+    perCent: relative(results[index], base),
+    result: results[index],
+  }));
+  const runtimes = compareRuntimes(compared, cost);
+  return { guestPages, nestedPages, baseline, cells: compared, ...(runtimes && { runtimes }) };
 }

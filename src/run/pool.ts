@@ -6,7 +6,7 @@ import { NestwalkError } from '../errors.ts';
 import { SharedControl, type WatchOptions, watch } from './control.ts';
 import type { RunOutcome } from './execute.ts';
 import type { Executor } from './segments.ts';
-import type { JobKind, JobOutput, PlainError, WorkerAnswer, WorkerJob } from './worker.ts';
+import type { Answer, JobKind, JobOutput, PlainError, WorkerJob } from './worker.ts';
 
 /** Milliseconds that a worker has to notice that it is cancelled; then it is left behind. */
 const GRACE_MS = 500;
@@ -16,11 +16,11 @@ const ending = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 const stripsTypes = Boolean((process.features as { typescript?: unknown }).typescript);
 const WORKER_FILE = new URL(`./worker${ending}`, import.meta.url);
 
-type AnyPool = Piscina<WorkerJob, WorkerAnswer>;
+type AnyPool = Piscina<object, Answer<unknown>>;
 
 function makePool(threads: number, options: PoolOptions): AnyPool {
   const { workerFile = WORKER_FILE, startAtOnce = false, heapMebibytes } = options;
-  return new Piscina<WorkerJob, WorkerAnswer>({
+  return new Piscina<object, Answer<unknown>>({
     filename: workerFile.href,
     minThreads: startAtOnce ? threads : 0,
     maxThreads: threads,
@@ -104,13 +104,21 @@ export class WorkerPool implements Executor {
     });
   }
 
-  async submit<Kind extends JobKind>(job: WorkerJob<Kind>): Promise<JobOutput<Kind>> {
-    const running = (this.pool.run(job) as Promise<WorkerAnswer<Kind>>).catch((cause: Error) => {
+  submit<Kind extends JobKind>(job: WorkerJob<Kind>): Promise<JobOutput<Kind>> {
+    return this.ask<JobOutput<Kind>>(job);
+  }
+
+  /**
+   * Gives a worker any job that its file understands, which answers as `answer` in src/run/worker.ts makes it.
+   * @throws NestwalkError what the job failed with; `run.failed` when the worker died; `run.cancelled`
+   */
+  async ask<Output>(job: object): Promise<Output> {
+    const running = (this.pool.run(job) as Promise<Answer<Output>>).catch((cause: Error) => {
       throw death(cause);
     });
-    const answer = await Promise.race([running, this.lost]);
-    if ('error' in answer) throw revived(answer.error);
-    return answer.output;
+    const given = await Promise.race([running, this.lost]);
+    if ('error' in given) throw revived(given.error);
+    return given.output;
   }
 
   async submitFresh<Kind extends JobKind>(job: WorkerJob<Kind>): Promise<JobOutput<Kind>> {

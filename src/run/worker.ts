@@ -56,9 +56,7 @@ export interface PlainError {
 }
 
 /** What a worker answers. */
-export type WorkerAnswer<Kind extends JobKind = JobKind> =
-  | { output: JobOutput<Kind> }
-  | { error: PlainError };
+export type Answer<Output> = { output: Output } | { error: PlainError };
 
 /** How each kind is done. */
 const HANDLERS: {
@@ -70,17 +68,28 @@ const HANDLERS: {
   repair: ({ run, piece }, control) => repair(run, piece, control),
 };
 
-/** Runs a job; errors are answers, so that their codes survive the way back. */
-export default async function work<Kind extends JobKind>(job: WorkerJob<Kind>): Promise<WorkerAnswer<Kind>> {
-  const control = new SharedControl(job.control).slot(job.slot, job.progressFrom);
+/**
+ * Does something in a worker; errors are answers, so that their codes survive the way back.
+ * @param control is looked at before it begins
+ */
+export async function answer<Output>(
+  control: RunControl,
+  work: () => Promise<Output>,
+): Promise<Answer<Output>> {
   try {
     if (control.cancelled())
       throw new NestwalkError('run.cancelled', 'The run was interrupted before this part of it began.');
-    return { output: await HANDLERS[job.kind](job.input, control) };
+    return { output: await work() };
   } catch (error) {
     const { message, stack } = error as Error;
     if (error instanceof NestwalkError)
       return { error: { code: error.code, message, problems: error.problems, stack } };
     return { error: { code: 'run.failed', message: `A worker failed: ${message}`, problems: [], stack } };
   }
+}
+
+/** Runs a job. */
+export default function work<Kind extends JobKind>(job: WorkerJob<Kind>): Promise<Answer<JobOutput<Kind>>> {
+  const control = new SharedControl(job.control).slot(job.slot, job.progressFrom);
+  return answer(control, () => HANDLERS[job.kind](job.input, control));
 }

@@ -82,13 +82,16 @@ interface Child {
   words: string;
 }
 
-/** What every cell costs, by name. */
-interface Cost {
+/** What a cell costs, by estimate. */
+export interface Cost {
+  /** Accesses simulated for it; 0 where the length of its trace is not known. */
   accesses: number;
+  /** Seconds of one worker, its share of the pass. */
   seconds: number;
 }
 
-function costsOf(plan: Plan): Map<string, Cost> {
+/** What every cell of a plan costs, by name. */
+export function costsOf(plan: Plan): Map<string, Cost> {
   const costs = new Map<string, Cost>();
   for (const { cells, estimate } of plan.passes)
     for (const index of cells)

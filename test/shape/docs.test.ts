@@ -13,6 +13,7 @@ import {
   COLUMNS,
   COUNTER_FIELDS,
   ENTRY,
+  INDEXINGS,
   NTLB_HOLDS,
   PATTERNS,
   PURPOSES,
@@ -111,6 +112,7 @@ describe('docs/model.md', () => {
 
   it('has a row for exactly the replacement policies, purposes, trace formats and ledger events', () => {
     expect(firstColumn('docs/model.md', 'Replacement')).toEqual([...REPLACEMENTS]);
+    expect(firstColumn('docs/model.md', 'Index')).toEqual([...INDEXINGS]);
     const purposes = tableBelow('docs/model.md', 'Random numbers').map(([value, name]) => [
       coded(name)[0],
       Number(value),
@@ -206,14 +208,15 @@ describe('docs/extending.md', () => {
     ['A replacement policy', /srrip/i, []],
     ['A counter', /dirtyWalks/i, []],
     ['A pattern', /hotcold/i, ['src/config/named.ts']],
-    ['A machine preset', /opteron-2008/, []],
+    ['An index', /'xor'|kXor/, ['src/machines/preset.ts']],
+    ['A machine preset', /opteron-2008/, ['src/reproduce/claims/opteron.ts']],
     ['A named workload', /xsbench/, []],
     ['A trace format', /'champsim'|readChampsim|looksLikeChampsim|\.champsimtrace'/, []],
-    ['A command', /walkOnce|renderWalk/, []],
+    ['A command', /walkOnce|renderWalk/, ['src/run/walkGallery.ts']],
     [
       'A paging platform',
-      /NestedPlatform|oneOf\(\['native', 'nested'|'native' \| 'nested'/,
-      ['src/run/compare.ts'],
+      /NestedPlatform|PAGING_MODES|'native' \| 'nested'/,
+      ['src/run/compare.ts', 'src/cli/options.ts'],
     ],
   ])('%s: one that is there is mentioned in no other file', (title, mention, users) => {
     const code = [...textFiles('src'), ...textFiles('native')];
