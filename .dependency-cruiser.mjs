@@ -13,7 +13,7 @@ export const LAYERS = [
   ['hypervisor'],
   ['workload', 'trace'],
   ['run', 'results'],
-  ['sweep', 'report', 'scenario'],
+  ['sweep', 'report', 'scenario', 'reproduce'],
   ['serve'],
   ['index'],
   ['cli'],

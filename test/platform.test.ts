@@ -209,6 +209,29 @@ describe('shadow pages', () => {
     expect(host.shadow.shadowPages).toBe(before - 1);
   });
 
+  it('are forgotten by whoever unmaps first, in the middle or last', () => {
+    for (const order of [
+      [0, 1, 2],
+      [0, 2, 1],
+      [1, 0, 2],
+      [2, 0, 1],
+    ]) {
+      const { host } = loaded();
+      const spaces = [0, 1, 2].map(() => host.space());
+      for (const each of spaces) {
+        mapLarge(each, B, 512);
+        host.platform.switchTo(each);
+        host.access(B, 'write');
+      }
+      const before = host.shadow.shadowPages;
+      const left = order.map((k) => {
+        unmap(spaces[k], B);
+        return host.shadow.shadowPages;
+      });
+      expect(left).toEqual([before, before, before - 1]);
+    }
+  });
+
   it('of 1 GiB guest pages are two levels of direct pages on 4 KiB host pages, one on 2 MiB, none on 1 GiB', () => {
     for (const [hostSize, pages] of [
       [0, 4],
