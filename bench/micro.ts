@@ -45,7 +45,8 @@ function draws(): Micro[] {
 /** A full STLB array (1536 entries, 12 ways), looked up for pages that it holds, or filled with new ones. */
 function lookups(policy: Replacement): Micro[] {
   const makeFull = () => {
-    const array = new TlbArray(1536, 12, 1, REPLACEMENTS.indexOf(policy), 0, 1, 0);
+    const shape = { sets: 128, ways: 12, policy: REPLACEMENTS.indexOf(policy), indexing: 0, arrayId: 0 };
+    const array = new TlbArray({ ...shape, seedLow: 1, seedHigh: 0 }, 1);
     for (let page = 0; page < 1536; page++) array.fill(page, 0, 1, page, 3, page);
     return array;
   };

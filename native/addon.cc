@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "machine.h"
@@ -21,28 +22,42 @@ using nestwalk::MachineFactory;
 using nestwalk::Stack;
 using nestwalk::StackCell;
 using nestwalk::StackFactory;
+using nestwalk::Workload;
+using nestwalk::WorkloadFactory;
 using nestwalk::WorkloadView;
 namespace schema = nestwalk::schema;
 
 struct Tier {
   const char* name;
   MachineFactory make;
+  WorkloadFactory make_workload;
   StackFactory make_stack;
   bool supported;
 };
 
 // Instruction-set tiers, the plainest first.
 std::vector<Tier> list_tiers() {
-  std::vector<Tier> tiers{{"base", nestwalk::make_machine_base, nestwalk::make_stack_base, true}};
+  std::vector<Tier> tiers{
+      {"base", nestwalk::make_machine_base, nestwalk::make_workload_base, nestwalk::make_stack_base, true}};
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  tiers.push_back({"avx2", nestwalk::make_machine_avx2, nestwalk::make_stack_avx2, avx2});
-  tiers.push_back({"avx512", nestwalk::make_machine_avx512, nestwalk::make_stack_avx512, avx512});
+  tiers.push_back({"avx2", nestwalk::make_machine_avx2, nestwalk::make_workload_avx2, nestwalk::make_stack_avx2, avx2});
+  tiers.push_back(
+      {"avx512", nestwalk::make_machine_avx512, nestwalk::make_workload_avx512, nestwalk::make_stack_avx512, avx512});
 #endif
   return tiers;
+}
+
+// The tier of a name that this processor has, or null.
+const Tier* find_tier(const std::string& name) {
+  static const std::vector<Tier> tiers = list_tiers();
+  for (const Tier& tier : tiers) {
+    if (name == tier.name && tier.supported) return &tier;
+  }
+  return nullptr;
 }
 
 Napi::Value fail(Napi::Env env, const char* message) {
@@ -79,21 +94,85 @@ Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// A workload made ready, once for all machines of a tier that draw from it in turn.
+class WorkloadHandle : public Napi::ObjectWrap<WorkloadHandle> {
+ public:
+  static Napi::Function define(Napi::Env env) { return DefineClass(env, "Workload", {}); }
+
+  // (tier name, workload block)
+  explicit WorkloadHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<WorkloadHandle>(info) {
+    const Napi::Env env = info.Env();
+    const Tier* const tier = info[0].IsString() ? find_tier(info[0].As<Napi::String>().Utf8Value()) : nullptr;
+    if (tier == nullptr) {
+      fail(env, "Workload: no such instruction-set tier on this processor");
+      return;
+    }
+    WorkloadView view;
+    if (!info[1].IsObject() || !read(info[1].As<Napi::Object>(), view)) {
+      fail(env, "Workload: malformed workload block");
+      return;
+    }
+    workload_.reset(tier->make_workload(view));
+    if (workload_ == nullptr) {
+      fail(env, "Workload: out of memory");
+      return;
+    }
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<std::int64_t>(workload_->bytes));
+  }
+
+  void Finalize(Napi::Env env) override {
+    if (workload_ != nullptr)
+      Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<std::int64_t>(workload_->bytes));
+  }
+
+  Workload* workload() { return workload_.get(); }
+
+ private:
+  bool read(const Napi::Object& block, WorkloadView& view) {
+    const Napi::Value components = block.Get("components");
+    const Napi::Value links = block.Get("links");
+    const Napi::Value tables = block.Get("tables");
+    if (!is_doubles(components, schema::kComponentSlots) || !is_doubles(links, 0) || !tables.IsArray()) return false;
+    view.components = components.As<Napi::Float64Array>().Data();
+    view.component_slots = components.As<Napi::Float64Array>().ElementLength();
+    view.links = links.As<Napi::Float64Array>().Data();
+    view.link_count = links.As<Napi::Float64Array>().ElementLength();
+    const auto list = tables.As<Napi::Array>();
+    for (std::uint32_t i = 0; i < list.Length(); i++) {
+      const Napi::Value table = list.Get(i);
+      if (!is_array<Napi::Uint32Array>(table, napi_uint32_array, 0)) return false;
+      kept_.push_back(Napi::Persistent(table.As<Napi::Object>()));
+      tables_.push_back(table.As<Napi::Uint32Array>().Data());
+    }
+    view.tables = tables_.data();
+    view.table_count = tables_.size();
+    view.seed_low = block.Get("seedLow").ToNumber().Uint32Value();
+    view.seed_high = block.Get("seedHigh").ToNumber().Uint32Value();
+    return true;
+  }
+
+  std::unique_ptr<Workload> workload_;
+  // The tables, which are read while it lives.
+  std::vector<Napi::ObjectReference> kept_;
+  std::vector<const std::uint32_t*> tables_;
+};
+
 class Hardware : public Napi::ObjectWrap<Hardware> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Hardware",
                        {
                            InstanceMethod<&Hardware::load_context>("loadContext"),
+                           InstanceMethod<&Hardware::load_workload>("loadWorkload"),
                            InstanceMethod<&Hardware::run_synthetic>("runSynthetic"),
                            InstanceMethod<&Hardware::run_recorded>("runRecorded"),
+                           InstanceMethod<&Hardware::run_short>("runShort"),
                            InstanceMethod<&Hardware::invlpg>("invlpg"),
                            InstanceMethod<&Hardware::flush_tag>("flushTag"),
                            InstanceMethod<&Hardware::invept>("invept"),
                            InstanceMethod<&Hardware::flush_all>("flushAll"),
                            InstanceMethod<&Hardware::read_counters>("readCounters"),
                            InstanceMethod<&Hardware::write_counters>("writeCounters"),
-                           InstanceMethod<&Hardware::read_fault>("readFault"),
                            InstanceMethod<&Hardware::read_unique>("readUnique"),
                            InstanceMethod<&Hardware::read_reuse>("readReuse"),
                            InstanceMethod<&Hardware::save_state>("saveState"),
@@ -101,35 +180,32 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
                        });
   }
 
-  // (tier name, machine block, memory as Uint32Array, workload block or undefined)
+  // (tier name, machine block, memory as Uint32Array, exchange). The exchange holds the blocks of small calls, which
+  // are looked at here once and not at each call: `context`, read by loadContext; `fault`, written when a run ends;
+  // `pages` and `words`, read by runShort.
   explicit Hardware(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Hardware>(info) {
     const Napi::Env env = info.Env();
-    if (info.Length() < 3 || !info[0].IsString() || !is_doubles(info[1], schema::kMachineSlots) ||
-        !is_array<Napi::Uint32Array>(info[2], napi_uint32_array, 0)) {
-      fail(env, "Hardware: wants a tier, a machine block and simulated memory");
+    if (info.Length() < 4 || !info[0].IsString() || !is_doubles(info[1], schema::kMachineSlots) ||
+        !is_array<Napi::Uint32Array>(info[2], napi_uint32_array, 0) || !info[3].IsObject() ||
+        !read_exchange(info[3].As<Napi::Object>())) {
+      fail(env, "Hardware: wants a tier, a machine block, simulated memory and an exchange");
       return;
     }
-    WorkloadView workload;
-    if (info.Length() > 3 && info[3].IsObject() && !read_workload(info[3].As<Napi::Object>(), workload)) {
-      fail(env, "Hardware: malformed workload block");
+    const Tier* const tier = find_tier(info[0].As<Napi::String>().Utf8Value());
+    if (tier == nullptr) {
+      fail(env, "Hardware: no such instruction-set tier on this processor");
       return;
     }
-    const std::string name = info[0].As<Napi::String>().Utf8Value();
     auto memory = info[2].As<Napi::Uint32Array>();
     keep(memory);
-    for (const Tier& tier : list_tiers()) {
-      if (name != tier.name || !tier.supported) continue;
-      machine_.reset(tier.make(info[1].As<Napi::Float64Array>().Data(), reinterpret_cast<std::uint64_t*>(memory.Data()),
-                               memory.ElementLength() / 2, workload));
-      if (machine_ == nullptr) {
-        fail(env, "Hardware: out of memory");
-        return;
-      }
-      // Or the collector would take a machine for the few bytes of its wrapper, and let many of them pile up.
-      Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<std::int64_t>(machine_->bytes));
+    machine_.reset(tier->make(info[1].As<Napi::Float64Array>().Data(), reinterpret_cast<std::uint64_t*>(memory.Data()),
+                              memory.ElementLength() / 2));
+    if (machine_ == nullptr) {
+      fail(env, "Hardware: out of memory");
       return;
     }
-    fail(env, "Hardware: no such instruction-set tier on this processor");
+    // Or the collector would take a machine for the few bytes of its wrapper, and let many of them pile up.
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<std::int64_t>(machine_->bytes));
   }
 
   void Finalize(Napi::Env env) override {
@@ -142,50 +218,64 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
  private:
   void keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
 
-  bool read_workload(const Napi::Object& block, WorkloadView& view) {
-    const Napi::Value components = block.Get("components");
-    const Napi::Value links = block.Get("links");
-    const Napi::Value tables = block.Get("tables");
-    if (!is_doubles(components, schema::kComponentSlots) || !is_doubles(links, 0) || !tables.IsArray()) return false;
-    keep(components.As<Napi::Object>());
-    keep(links.As<Napi::Object>());
-    view.components = components.As<Napi::Float64Array>().Data();
-    view.component_slots = components.As<Napi::Float64Array>().ElementLength();
-    view.links = links.As<Napi::Float64Array>().Data();
-    view.link_count = links.As<Napi::Float64Array>().ElementLength();
-    const auto list = tables.As<Napi::Array>();
-    for (std::uint32_t i = 0; i < list.Length(); i++) {
-      const Napi::Value table = list.Get(i);
-      if (!is_array<Napi::Uint32Array>(table, napi_uint32_array, 0)) return false;
-      keep(table.As<Napi::Object>());
-      tables_.push_back(table.As<Napi::Uint32Array>().Data());
+  bool read_exchange(const Napi::Object& exchange) {
+    const Napi::Value context = exchange.Get("context");
+    const Napi::Value fault = exchange.Get("fault");
+    const Napi::Value pages = exchange.Get("pages");
+    const Napi::Value words = exchange.Get("words");
+    if (!is_doubles(context, schema::kContextSlots) || !is_doubles(fault, schema::kFaultSlots) ||
+        !is_doubles(pages, 0) || !is_array<Napi::Uint16Array>(words, napi_uint16_array, 0)) {
+      return false;
     }
-    view.tables = tables_.data();
-    view.table_count = tables_.size();
-    view.seed_low = block.Get("seedLow").ToNumber().Uint32Value();
-    view.seed_high = block.Get("seedHigh").ToNumber().Uint32Value();
+    for (const Napi::Value& block : {context, fault, pages, words}) keep(block.As<Napi::Object>());
+    context_ = context.As<Napi::Float64Array>().Data();
+    fault_ = fault.As<Napi::Float64Array>().Data();
+    pages_ = pages.As<Napi::Float64Array>().Data();
+    words_ = words.As<Napi::Uint16Array>().Data();
+    const std::size_t most = words.As<Napi::Uint16Array>().ElementLength();
+    const std::size_t most_pages = pages.As<Napi::Float64Array>().ElementLength();
+    most_short_ = most < most_pages ? most : most_pages;
     return true;
   }
 
   static double number(const Napi::CallbackInfo& info, std::size_t i) {
-    return info.Length() > i && info[i].IsNumber() ? info[i].As<Napi::Number>().DoubleValue() : 0;
+    double value = 0;
+    return napi_get_value_double(info.Env(), info[i], &value) == napi_ok ? value : 0;
   }
   static std::uint64_t integer(const Napi::CallbackInfo& info, std::size_t i) {
     const double value = number(info, i);
     return value >= 0 && value < 0x1p64 ? static_cast<std::uint64_t>(value) : 0;
   }
 
-  Napi::Value load_context(const Napi::CallbackInfo& info) {
-    if (!is_doubles(info[0], schema::kContextSlots)) return fail(info.Env(), "loadContext: wants a context block");
-    if (!machine_->load_context(info[0].As<Napi::Float64Array>().Data())) {
-      return fail(info.Env(), "loadContext: a zone lies outside simulated memory, or there are too many tags");
+  void load_context(const Napi::CallbackInfo& info) {
+    if (!machine_->load_context(context_)) {
+      fail(info.Env(), "loadContext: a zone lies outside simulated memory, or too many tags are in use at once");
     }
-    return info.Env().Undefined();
+  }
+
+  // (workload, or nothing)
+  void load_workload(const Napi::CallbackInfo& info) {
+    Workload* workload = nullptr;
+    if (info[0].IsObject()) {
+      workload_ = Napi::Persistent(info[0].As<Napi::Object>());
+      workload = Napi::ObjectWrap<WorkloadHandle>::Unwrap(workload_.Value())->workload();
+    }
+    if (!machine_->load_workload(workload)) fail(info.Env(), "loadWorkload: out of memory");
+  }
+
+  // Gives back how many accesses of a run completed, and leaves in the fault block why it ended.
+  Napi::Value ended(const Napi::CallbackInfo& info, std::uint64_t completed, std::uint64_t count) {
+    if (completed < count) {
+      machine_->read_fault(fault_);
+    } else {
+      fault_[schema::kFaultDetail] = static_cast<double>(schema::RunStatus::kDone);
+    }
+    return Napi::Number::New(info.Env(), static_cast<double>(completed));
   }
 
   Napi::Value run_synthetic(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(),
-                             static_cast<double>(machine_->run_synthetic(integer(info, 0), integer(info, 1))));
+    const std::uint64_t count = integer(info, 1);
+    return ended(info, machine_->run_synthetic(integer(info, 0), count), count);
   }
 
   // (pages, words, first, count, index of the first in the stream)
@@ -196,9 +286,17 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
         !is_array<Napi::Uint16Array>(info[1], napi_uint16_array, first + count)) {
       return fail(info.Env(), "runRecorded: wants a block of accesses that holds the range");
     }
-    return Napi::Number::New(info.Env(), static_cast<double>(machine_->run_recorded(
-                                             info[0].As<Napi::Float64Array>().Data() + first,
-                                             info[1].As<Napi::Uint16Array>().Data() + first, count, integer(info, 4))));
+    const std::uint64_t completed =
+        machine_->run_recorded(info[0].As<Napi::Float64Array>().Data() + first,
+                               info[1].As<Napi::Uint16Array>().Data() + first, count, integer(info, 4));
+    return ended(info, completed, count);
+  }
+
+  // (count, index of the first in the stream) of the accesses in the exchange
+  Napi::Value run_short(const Napi::CallbackInfo& info) {
+    const std::uint64_t count = integer(info, 0);
+    if (count > most_short_) return fail(info.Env(), "runShort: more accesses than the exchange holds");
+    return ended(info, machine_->run_recorded(pages_, words_, count, integer(info, 1)), count);
   }
 
   void invlpg(const Napi::CallbackInfo& info) { machine_->invlpg(number(info, 0), integer(info, 1)); }
@@ -215,12 +313,6 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
   Napi::Value write_counters(const Napi::CallbackInfo& info) {
     if (!is_doubles(info[0], schema::kCounterSlots)) return fail(info.Env(), "writeCounters: wants a counter block");
     machine_->write_counters(info[0].As<Napi::Float64Array>().Data());
-    return info.Env().Undefined();
-  }
-
-  Napi::Value read_fault(const Napi::CallbackInfo& info) {
-    if (!is_doubles(info[0], schema::kFaultSlots)) return fail(info.Env(), "readFault: wants a fault block");
-    machine_->read_fault(info[0].As<Napi::Float64Array>().Data());
     return info.Env().Undefined();
   }
 
@@ -254,7 +346,13 @@ class Hardware : public Napi::ObjectWrap<Hardware> {
   std::unique_ptr<Machine> machine_;
   // What the machine reads while it lives.
   std::vector<Napi::ObjectReference> kept_;
-  std::vector<const std::uint32_t*> tables_;
+  Napi::ObjectReference workload_;
+  // The exchange.
+  const double* context_ = nullptr;
+  double* fault_ = nullptr;
+  const double* pages_ = nullptr;
+  const std::uint16_t* words_ = nullptr;
+  std::size_t most_short_ = 0;
 };
 
 // All geometries of an STLB over the L1 misses of one machine (hardware/stack.h).
@@ -298,19 +396,18 @@ class StackHandle : public Napi::ObjectWrap<StackHandle> {
         cells_[i].walker->share_scratch(*first);
       }
     }
-    const std::string name = info[0].As<Napi::String>().Utf8Value();
-    for (const Tier& tier : list_tiers()) {
-      if (name != tier.name || !tier.supported) continue;
-      stack_.reset(tier.make_stack(info[1].As<Napi::Float64Array>().Data(), cells_.data(), cells_.size()));
-      if (stack_ == nullptr) {
-        fail(env, "Stack: out of memory");
-        return;
-      }
-      front_ = keep(info[2].As<Napi::Object>());
-      if (!front_->set_miss_sink(stack_.get())) fail(env, "Stack: the machine's run is not static");
+    const Tier* const tier = find_tier(info[0].As<Napi::String>().Utf8Value());
+    if (tier == nullptr) {
+      fail(env, "Stack: no such instruction-set tier on this processor");
       return;
     }
-    fail(env, "Stack: no such instruction-set tier on this processor");
+    stack_.reset(tier->make_stack(info[1].As<Napi::Float64Array>().Data(), cells_.data(), cells_.size()));
+    if (stack_ == nullptr) {
+      fail(env, "Stack: out of memory");
+      return;
+    }
+    front_ = keep(info[2].As<Napi::Object>());
+    if (!front_->set_miss_sink(stack_.get())) fail(env, "Stack: the machine's run is not static");
   }
 
   // The machine in front outlives its stack only here, and must not give its misses to nobody.
@@ -352,6 +449,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("tier", Napi::String::New(env, best));
   exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
   exports.Set("Hardware", Hardware::define(env));
+  exports.Set("Workload", WorkloadHandle::define(env));
   exports.Set("Stack", StackHandle::define(env));
   return exports;
 }

@@ -7,7 +7,7 @@
 
 namespace nestwalk {
 
-// Where a workload's block lies. Null pointers for a machine that only takes recorded accesses.
+// Where a workload's block lies.
 struct WorkloadView {
   const double* components = nullptr;
   std::size_t component_slots = 0;
@@ -17,6 +17,18 @@ struct WorkloadView {
   std::size_t table_count = 0;
   std::uint32_t seed_low = 0;
   std::uint32_t seed_high = 0;
+};
+
+// A workload made ready for the machines of one tier. What its block's tables point to must outlive it.
+class Workload {
+ public:
+  Workload() = default;
+  Workload(const Workload&) = delete;
+  Workload& operator=(const Workload&) = delete;
+  virtual ~Workload() = default;
+
+  // Real memory that it takes.
+  std::size_t bytes = 0;
 };
 
 // What a walk needs to know of a page's way through the guest's tables: the frame of the leaf's table, and its own
@@ -46,8 +58,11 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
   virtual ~Machine() = default;
 
-  // False when the zones named do not lie in simulated memory.
+  // False when the zones named do not lie in simulated memory, or when more tags are in use than there are numbers for.
   virtual bool load_context(const double* context) = 0;
+  // Draws from a workload of its tier, which must outlive the machine or its next workload; null: from none. False when
+  // memory ran out.
+  virtual bool load_workload(Workload* workload) = 0;
   // Run accesses of the workload, or of a block of recorded ones. Return how many completed.
   virtual std::uint64_t run_synthetic(std::uint64_t from, std::uint64_t count) = 0;
   virtual std::uint64_t run_recorded(const double* pages, const std::uint16_t* words, std::uint64_t count,
@@ -104,14 +119,19 @@ struct StackCell {
 };
 
 // Each tier's factory; null when memory ran out. `memory` holds `words` 64-bit words.
-using MachineFactory = Machine* (*)(const double* machine, std::uint64_t* memory, std::size_t words,
-                                    const WorkloadView& workload);
+using MachineFactory = Machine* (*)(const double* machine, std::uint64_t* memory, std::size_t words);
+
+using WorkloadFactory = Workload* (*)(const WorkloadView& view);
 
 using StackFactory = Stack* (*)(const double* machine, const StackCell* cells, std::size_t count);
 
-Machine* make_machine_base(const double*, std::uint64_t*, std::size_t, const WorkloadView&);
-Machine* make_machine_avx2(const double*, std::uint64_t*, std::size_t, const WorkloadView&);
-Machine* make_machine_avx512(const double*, std::uint64_t*, std::size_t, const WorkloadView&);
+Machine* make_machine_base(const double*, std::uint64_t*, std::size_t);
+Machine* make_machine_avx2(const double*, std::uint64_t*, std::size_t);
+Machine* make_machine_avx512(const double*, std::uint64_t*, std::size_t);
+
+Workload* make_workload_base(const WorkloadView&);
+Workload* make_workload_avx2(const WorkloadView&);
+Workload* make_workload_avx512(const WorkloadView&);
 
 Stack* make_stack_base(const double*, const StackCell*, std::size_t);
 Stack* make_stack_avx2(const double*, const StackCell*, std::size_t);

@@ -8,7 +8,7 @@
 namespace nestwalk::schema {
 
 // Digest of the definition; the loader refuses an addon that carries another.
-inline constexpr char kFingerprint[] = "e12fba6ba0c3794b";
+inline constexpr char kFingerprint[] = "65deaf07c6b20983";
 static_assert(sizeof kFingerprint == 17, "16 hexadecimal digits");
 
 // Page sizes: a page-size index is an index into these lists.
@@ -224,8 +224,9 @@ inline constexpr std::size_t kMachineHostFrameBound = 104;
 inline constexpr std::size_t kMachineStaticSize = 105;
 inline constexpr std::size_t kMachineGuestLeaf = 106;
 inline constexpr std::size_t kMachineNestedLeaf = 107;
-inline constexpr std::size_t kMachineSlots = 108;
-static_assert(kMachineNestedLeaf + 1 == kMachineSlots, "the last field must end the block");
+inline constexpr std::size_t kMachineEagerLulls = 108;
+inline constexpr std::size_t kMachineSlots = 109;
+static_assert(kMachineEagerLulls + 1 == kMachineSlots, "the last field must end the block");
 
 static_assert(kMachineL1dSlots == kArraysPerSide * kArraySlots);
 static_assert(kMachineL1iSlots == kMachineL1dSlots && kMachineStlbSlots == kMachineL1dSlots);

@@ -182,6 +182,8 @@ export const CACHE_SLOTS = 3;
  * Machine block fields (`Float64Array`): what the engines need to know of a machine and a run. 0 stands for "none".
  * `staticRun` promises that nothing can fault or change an entry, and that all leaves of a dimension are at one level:
  * `guestLeaf`, `nestedLeaf`; TLB entries then all have page-size index `staticSize`. Bounds are exclusive.
+ * `eagerLulls` is for tests: an engine that has a faster way for lulls in which nothing changes then looks for
+ * one at every turn, however little it is worth.
  */
 export const MACHINE_FIELDS = [
   ['nested', 1],
@@ -216,6 +218,7 @@ export const MACHINE_FIELDS = [
   ['staticSize', 1],
   ['guestLeaf', 1],
   ['nestedLeaf', 1],
+  ['eagerLulls', 1],
 ] as const satisfies readonly (readonly [string, number])[];
 /** Name of a machine-block field. */
 export type MachineField = (typeof MACHINE_FIELDS)[number][0];

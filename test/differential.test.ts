@@ -33,7 +33,7 @@ import {
   softwarePaging,
 } from './support/arbitraries.ts';
 import { flushes, type Step, SteppedRun, steps } from './support/edits.ts';
-import { ENGINES, type Engine, NATIVE_ENGINES, TWIN } from './support/engines.ts';
+import { ENGINES, type Engine, EVERY_WAY, TWIN } from './support/engines.ts';
 import { expectFullWalks, expectIdentities } from './support/identities.ts';
 
 const RUNS = Number(process.env.NESTWALK_FUZZ_RUNS ?? 60);
@@ -200,7 +200,7 @@ describe.each(PAGINGS)('random configurations, $modes', ({ shapes }) => {
         const whole = [config.accesses!];
         const expected = run(TWIN, whole);
         expectIdentities(expected.counters, config);
-        for (const engine of ENGINES) {
+        for (const engine of EVERY_WAY) {
           expectSame(run(engine, sizes), expected, `${engine.name} in pieces`);
           if (engine !== TWIN) expectSame(run(engine, whole), expected, `${engine.name} in one go`);
         }
@@ -250,7 +250,7 @@ describe.each(PAGINGS)('random configurations, $modes', ({ shapes }) => {
   it(
     'go on from a state saved in another engine as if nothing had happened',
     async () => {
-      const engine = fc.nat(ENGINES.length - 1).map((k) => ENGINES[k]);
+      const engine = fc.nat(EVERY_WAY.length - 1).map((k) => EVERY_WAY[k]);
       await forAll(
         [configuration(2000, undefined, shapes), engine, engine, fc.double({ min: 0, max: 1, noNaN: true })],
         (input, first, second, at) => {
@@ -297,8 +297,10 @@ describe('a case that random ones seldom meet', () => {
       workload: { pattern: 'stride', bytes: 2 ** 21, writeFraction: 0.25 },
     } satisfies ConfigInput;
     const expected = oracleRun(input);
-    // More than there are pieces to fill: the case is the one that it is meant to be.
-    expect(expected.events.hiddenFaultExits).toBe(3);
+    // The first piece is read, then the second is written, whose fault sets D with the fill; a write to the first meets its
+    // old right.
+    expect(expected.events).toMatchObject({ hiddenFaultExits: 2, spuriousFaultExits: 1 });
+    expect(expected.events.dirtyFaultExits).toBeUndefined();
     const { config } = resolveConfig(input);
     for (const engine of ENGINES) {
       const run = prepare(engine, config);
@@ -343,7 +345,7 @@ describe.each(PAGINGS)('random recorded streams, $modes', ({ shapes }) => {
           };
           const expected = run(TWIN, [pages.length]);
           expectIdentities(expected.counters, config);
-          for (const engine of ENGINES) expectSame(run(engine, sizes), expected, engine.name);
+          for (const engine of EVERY_WAY) expectSame(run(engine, sizes), expected, engine.name);
         },
       );
     },
@@ -425,7 +427,7 @@ describe('random edits and invalidations', () => {
     'of tables that nothing else protects leave the same counters, faults, states and tables',
     async () => {
       await forAll([configuration(1), steps], (input, sequence) =>
-        expectSameSteps(input, sequence, false, NATIVE_ENGINES),
+        expectSameSteps(input, sequence, false, EVERY_WAY.slice(1)),
       );
     },
     PATIENCE,
@@ -435,7 +437,7 @@ describe('random edits and invalidations', () => {
     'in a run where nothing else changes leave the same counters and states',
     async () => {
       await forAll([configuration(1, fc.oneof(plainMachine, bareMachine)), flushes], (input, sequence) =>
-        expectSameSteps(input, sequence, true, NATIVE_ENGINES),
+        expectSameSteps(input, sequence, true, EVERY_WAY.slice(1)),
       );
     },
     PATIENCE,

@@ -9,9 +9,18 @@ import { stateDigest } from '../src/engine/hardware.ts';
 import type { AddressSpace } from '../src/hypervisor/platform.ts';
 import type { Tagged } from '../src/hypervisor/tags.ts';
 import { entryPages, newPlace } from '../src/memory/pageTable.ts';
-import { type AccessKind, ENTRY } from '../src/schema.ts';
+import { type AccessKind, ENTRIES_PER_TABLE, ENTRY } from '../src/schema.ts';
 import { ENGINES, type Engine, NATIVE_ENGINES, TWIN } from './support/engines.ts';
-import { entriesOf, Host, TABLE, unmapRange, updateRange, VARIANTS, type Variant } from './support/hosts.ts';
+import {
+  entriesOf,
+  Host,
+  SHADOWS,
+  TABLE,
+  unmapRange,
+  updateRange,
+  VARIANTS,
+  type Variant,
+} from './support/hosts.ts';
 
 /** Cases of each property. */
 const RUNS = Number(process.env.NESTWALK_FUZZ_RUNS ?? 40);
@@ -404,6 +413,48 @@ describe.each(VARIANTS)('%s', (variant) => {
       }),
       { numRuns: RUNS },
     );
+  });
+});
+
+describe.each(SHADOWS)('a fault hidden from the guest, %s', (variant) => {
+  /** Leaves and links of the shadow tables, as they are now. */
+  const shadowEntries = ({ memory }: Host): Uint32Array => {
+    const { halves, word, peak } = memory.zones[2];
+    return halves.slice(2 * word, 2 * (word + peak * ENTRIES_PER_TABLE));
+  };
+
+  it('is a spurious one exactly where it leaves the shadow tables as they were', {
+    timeout: PATIENCE,
+  }, () => {
+    fc.assert(
+      fc.property(setting([variant]), steps(['none', 'page', 'space']), (of, sequence) => {
+        const guest = new Guest(of, TWIN, false);
+        const { platform, ledger } = guest.host;
+        const onFault = platform.onFault.bind(platform);
+        platform.onFault = (fault) => {
+          const before = shadowEntries(guest.host);
+          const { spuriousFaultExits } = ledger.events;
+          const answer = onFault(fault);
+          const after = shadowEntries(guest.host);
+          const same = before.length === after.length && before.every((half, at) => half === after[at]);
+          const spurious = ledger.events.spuriousFaultExits - spuriousFaultExits;
+          expect(spurious).toBe(answer === 'retry' && same ? 1 : 0);
+          return answer;
+        };
+        guest.take(sequence);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('is a spurious one for a processor that holds an older right than another has got', () => {
+    const { host } = new Guest({ variant, hostSize: 0, tagged: ['vpid', 'pcid'], vcpus: 2 }, TWIN, false);
+    // Both read two pieces of one large page; then one writes, which makes the entry above the pieces writable.
+    const { page } = SLOTS[8];
+    for (const cpu of [0, 1]) for (const piece of [0, 1]) host.access(page + piece, 'read', cpu);
+    expect(host.counted(() => host.access(page, 'write', 0))).toEqual({ dirtyFaultExits: 1 });
+    expect(host.counted(() => host.access(page + 1, 'write', 1))).toEqual({ spuriousFaultExits: 1 });
+    expect(host.counted(() => host.access(page + 1, 'write', 1))).toEqual({});
   });
 });
 

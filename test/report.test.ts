@@ -891,6 +891,12 @@ describe('files', () => {
     await expect(
       command('report', at('real'), '--quiet', '--out', at('real/report.html/x.html')),
     ).rejects.toMatchObject({ code: 'export.file' });
+    await expect(
+      command('report', at('scenario.json'), '--quiet', '--figures', at('scenario.json')),
+    ).rejects.toMatchObject({
+      code: 'export.file',
+      message: expect.stringContaining('a file of that name is in the way'),
+    });
   });
 
   it('stay below 2 MiB for 1,000 cells whose every counter differs', async () => {

@@ -371,7 +371,7 @@ describe.each(EVERY)('%s', (name) => {
         for (const cause of LEDGER_CAUSES.filter((it) => LEDGER[it].kind === 'guest'))
           expect(of[cause], `${platform} ${cause}`).toBe(native.ledger.events[cause]);
       // Whatever the hardware stopped for was handled by somebody.
-      const hidden = of.hiddenFaultExits! + of.dirtyFaultExits!;
+      const hidden = of.hiddenFaultExits! + of.dirtyFaultExits! + of.spuriousFaultExits!;
       expect(counters.guestFaults, platform).toBe(of.guestFaults! + hidden);
       expect(counters.nestedViolations, platform).toBe(of.nestedViolations);
       const shadow = platform.startsWith('shadow');

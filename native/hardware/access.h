@@ -170,6 +170,45 @@ struct Level {
   }
 };
 
+// What generators work with; nothing in it outlives a batch, so that all workloads of a machine share one.
+struct GeneratorScratch {
+  Level levels[kMaxWorkloadDepth];
+  // Child of each access of a batch, and the index which that child sees.
+  Buffer<std::uint64_t> choices;
+  Buffer<std::uint64_t> child_indices;
+  // Under a burst: each index once, its page, and where each access finds it.
+  Buffer<std::uint64_t> distinct;
+  Buffer<std::uint64_t> distinct_pages;
+  Buffer<std::uint32_t> places;
+  // zipf: table slot and second word; window: where it stands.
+  Buffer<std::uint64_t> slots;
+  Buffer<std::uint64_t> seconds;
+  // btree: lookups, then the leaves they look for; lookup and level of each access.
+  Buffer<std::uint64_t> keys;
+  Buffer<std::uint32_t> lookup_places;
+  Buffer<std::uint32_t> lookup_levels;
+  // Values that walk on in a permutation.
+  Buffer<std::uint32_t> pending;
+
+  // Makes room for workloads that are so many components deep; false when there is no memory for it.
+  bool allocate(std::uint32_t depth) {
+    for (std::uint32_t i = 0; i < depth; i++) {
+      if (levels[i].words.size() == 0) levels[i].allocate();
+      if (levels[i].words.size() == 0) return false;
+    }
+    for (Buffer<std::uint64_t>* numbers :
+         {&choices, &child_indices, &distinct, &distinct_pages, &slots, &seconds, &keys}) {
+      if (numbers->size() == 0) numbers->allocate(kRoom);
+      if (numbers->size() == 0) return false;
+    }
+    for (Buffer<std::uint32_t>* numbers : {&places, &lookup_places, &lookup_levels, &pending}) {
+      if (numbers->size() == 0) numbers->allocate(kBatch);
+      if (numbers->size() == 0) return false;
+    }
+    return true;
+  }
+};
+
 class AccessGenerator {
  public:
   AccessGenerator() = default;
@@ -205,11 +244,14 @@ class AccessGenerator {
       if (deepest < depths[stream]) deepest = depths[stream];
     }
     if (deepest >= kMaxWorkloadDepth) return false;
-    for (std::uint32_t depth = 0; depth <= deepest; depth++) {
-      levels_[depth].allocate();
-      if (levels_[depth].words.size() == 0) return false;
-    }
+    depth_ = deepest + 1;
     return true;
+  }
+
+  // Takes scratch space to work with, which must live as long as it is used; false when there is no memory for it.
+  bool use(GeneratorScratch* scratch) {
+    scratch_ = scratch;
+    return scratch->allocate(depth_);
   }
 
   // Whether next_run answers: the workload is one stride shorter than a page, and never writes.
@@ -221,12 +263,15 @@ class AccessGenerator {
   // Whether any access can write.
   bool writes() const { return components_[0].writes; }
 
+  // Absolute pages stay below it.
+  std::uint64_t page_bound() const { return page_bound_; }
+
   // The accesses from `from` to from + count - 1: absolute pages (GVA >> 12) and, if needed, words (offset | kind <<
   // 12). Returns how many of them write. PageT: uint32_t or uint64_t; `words` may be null when only pages are needed.
   template <Need kNeed, class PageT>
   std::uint64_t fill(std::uint64_t from, std::uint32_t count, PageT* pages, std::uint16_t* words) {
     constexpr Kinds kKinds = kNeed == Need::kWords ? Kinds::kWritten : Kinds::kCounted;
-    Level& level = levels_[0];
+    Level& level = scratch_->levels[0];
     std::uint64_t writes = 0;
     for (std::uint32_t done = 0; done < count; done += kBatch) {
       const std::uint32_t size = count - done < kBatch ? count - done : kBatch;
@@ -263,17 +308,6 @@ class AccessGenerator {
     links_.allocate(link_count + 1);
     ends_.allocate(link_count + 1);
     tables_.allocate(table_count + 1);
-    Buffer<std::uint64_t>* const numbers[] = {&choices_, &child_indices_, &distinct_, &distinct_pages_,
-                                              &slots_,   &seconds_,       &keys_};
-    for (Buffer<std::uint64_t>* scratch : numbers) {
-      scratch->allocate(kRoom);
-      if (scratch->size() == 0) return false;
-    }
-    Buffer<std::uint32_t>* const places[] = {&places_, &lookup_places_, &lookup_levels_, &pending_};
-    for (Buffer<std::uint32_t>* scratch : places) {
-      scratch->allocate(kBatch);
-      if (scratch->size() == 0) return false;
-    }
     return components_ != nullptr && records_.size() != 0 && links_.size() != 0 && ends_.size() != 0 &&
            tables_.size() != 0;
   }
@@ -285,6 +319,7 @@ class AccessGenerator {
     c.stream = stream;
     c.base_page = c.parameter(kSlotBasePage);
     c.pages = c.parameter(kSlotPages);
+    if (page_bound_ < c.base_page + c.pages) page_bound_ = c.base_page + c.pages;
     c.write_threshold = c.parameter(kSlotWriteThreshold);
     c.children = links_.data() + c.parameter(kSlotFirstChild);
     c.child_count = static_cast<std::uint32_t>(c.parameter(kSlotChildren));
@@ -316,14 +351,14 @@ class AccessGenerator {
       if (!c.writes) return component<Kinds::kNone>(c, depth, start, count, burst);
     }
     if (c.child_count > 0) return composite<kKinds>(c, depth, start, count, burst);
-    return leaf<kKinds>(c, levels_[depth], start, count, burst);
+    return leaf<kKinds>(c, scratch_->levels[depth], start, count, burst);
   }
 
   // Sends each access to a child, lets each child fill its share one depth down, and brings the accesses back.
   template <Kinds kKinds>
   std::uint64_t composite(Component& c, std::uint32_t depth, std::uint32_t start, std::uint32_t count, bool burst) {
-    Level& level = levels_[depth];
-    Level& next = levels_[depth + 1];
+    Level& level = scratch_->levels[depth];
+    Level& next = scratch_->levels[depth + 1];
     const bool below_burst = burst || c.pattern == schema::Pattern::kBurst;
     choose(c, &level.indices[start], count);
     const std::uint64_t* kinds = burst ? &level.kinds[start] : &level.indices[start];
@@ -373,8 +408,8 @@ class AccessGenerator {
     Divider divider(c.parameter(kSlotLength));
     for (std::uint32_t k = 0; k < count; k++) {
       divider.seek(indices[k]);
-      choices_[k] = 0;
-      child_indices_[k] = divider.quotient;
+      scratch_->choices[k] = 0;
+      scratch_->child_indices[k] = divider.quotient;
     }
   }
 
@@ -382,8 +417,8 @@ class AccessGenerator {
     Divider divider(c.child_count);
     for (std::uint32_t k = 0; k < count; k++) {
       divider.seek(indices[k]);
-      choices_[k] = divider.remainder;
-      child_indices_[k] = divider.quotient;
+      scratch_->choices[k] = divider.remainder;
+      scratch_->child_indices[k] = divider.quotient;
     }
   }
 
@@ -399,10 +434,10 @@ class AccessGenerator {
         for (std::uint32_t limit = 0; limit < c.limit_count; limit++) {
           child = select(less(word, lanes::splat(c.limits[limit])), child, child + one);
         }
-        lanes::store(&choices_[at + u * lanes::kLanes], child);
+        lanes::store(&scratch_->choices[at + u * lanes::kLanes], child);
       }
     }
-    std::memcpy(child_indices_.data(), indices, count * sizeof *indices);
+    std::memcpy(scratch_->child_indices.data(), indices, count * sizeof *indices);
   }
 
   void choose_phase(const Component& c, const std::uint64_t* indices, std::uint32_t count) {
@@ -413,8 +448,8 @@ class AccessGenerator {
       const std::uint64_t at = divider.remainder;
       if (at < c.limits[phase]) phase = 0;
       while (phase + 1 < c.limit_count && at >= c.limits[phase + 1]) phase++;
-      choices_[k] = phase;
-      child_indices_[k] = at - c.limits[phase];
+      scratch_->choices[k] = phase;
+      scratch_->child_indices[k] = at - c.limits[phase];
     }
   }
 
@@ -443,8 +478,9 @@ class AccessGenerator {
                            std::uint32_t count) {
     const lanes::Vec own = lanes::splat(child);
     for (std::uint32_t at = 0; at < count; at += lanes::kLanes) {
-      const std::uint32_t chosen = lanes::bits(equal(lanes::load(&choices_[at]), own)) & valid_lanes(at, count);
-      lanes::pack(&next.indices[end], chosen, lanes::load(&child_indices_[at]));
+      const std::uint32_t chosen =
+          lanes::bits(equal(lanes::load(&scratch_->choices[at]), own)) & valid_lanes(at, count);
+      lanes::pack(&next.indices[end], chosen, lanes::load(&scratch_->child_indices[at]));
       lanes::pack(&next.positions[end], chosen, lanes::splat(at) + lanes::ascending());
       if (kinds != nullptr) lanes::pack(&next.kinds[end], chosen, lanes::load(kinds + at));
       end += static_cast<std::uint32_t>(__builtin_popcount(chosen));
@@ -455,7 +491,7 @@ class AccessGenerator {
   // For many children: a counting sort.
   bool sort_shares(Component& c, const std::uint64_t* kinds, Level& next, std::uint32_t count) {
     std::memset(c.ends, 0, c.child_count * sizeof *c.ends);
-    for (std::uint32_t k = 0; k < count; k++) c.ends[choices_[k]]++;
+    for (std::uint32_t k = 0; k < count; k++) c.ends[scratch_->choices[k]]++;
     std::uint32_t first = 0;
     for (std::uint32_t child = 0; child < c.child_count; child++) {
       const std::uint32_t size = c.ends[child];
@@ -463,8 +499,8 @@ class AccessGenerator {
       first += size;
     }
     for (std::uint32_t k = 0; k < count; k++) {
-      const std::uint32_t place = c.ends[choices_[k]]++;
-      next.indices[place] = child_indices_[k];
+      const std::uint32_t place = c.ends[scratch_->choices[k]]++;
+      next.indices[place] = scratch_->child_indices[k];
       next.positions[place] = k;
       if (kinds != nullptr) next.kinds[place] = kinds[k];
     }
@@ -481,8 +517,8 @@ class AccessGenerator {
     if (!burst) return pattern<kKinds>(c, indices, count, pages, words);
     // A burst repeats its index: pages are found once for each, kinds for every access.
     const std::uint32_t size = find_distinct(indices, count);
-    pattern<Kinds::kNone>(c, distinct_.data(), size, distinct_pages_.data(), nullptr);
-    for (std::uint32_t k = 0; k < count; k++) pages[k] = distinct_pages_[places_[k]];
+    pattern<Kinds::kNone>(c, scratch_->distinct.data(), size, scratch_->distinct_pages.data(), nullptr);
+    for (std::uint32_t k = 0; k < count; k++) pages[k] = scratch_->distinct_pages[scratch_->places[k]];
     return draw_kinds<kKinds>(c, kinds, count, words);
   }
 
@@ -490,8 +526,8 @@ class AccessGenerator {
   std::uint32_t find_distinct(const std::uint64_t* indices, std::uint32_t count) {
     std::uint32_t size = 0;
     for (std::uint32_t k = 0; k < count; k++) {
-      distinct_[size] = indices[k];
-      places_[k] = size;
+      scratch_->distinct[size] = indices[k];
+      scratch_->places[k] = size;
       size += k + 1 == count || indices[k + 1] != indices[k];
     }
     return size;
@@ -616,9 +652,9 @@ class AccessGenerator {
     while (pending > 0) {
       std::uint32_t kept = 0;
       for (std::uint32_t k = 0; k < pending; k++) {
-        const std::uint32_t place = pending_[k];
+        const std::uint32_t place = scratch_->pending[k];
         pages[place] = permutation.tabulated_pass(pages[place]);
-        pending_[kept] = place;
+        scratch_->pending[kept] = place;
         kept += pages[place] >= n;
       }
       pending = kept;
@@ -630,7 +666,7 @@ class AccessGenerator {
   std::uint32_t collect(const std::uint64_t* values, std::uint32_t count, std::uint64_t n) {
     std::uint32_t pending = 0;
     for (std::uint32_t k = 0; k < count; k++) {
-      pending_[pending] = k;
+      scratch_->pending[pending] = k;
       pending += values[k] >= n;
     }
     return pending;
@@ -642,15 +678,15 @@ class AccessGenerator {
     const std::uint32_t lookups = find_lookups(c, indices, count);
     const Below below_leaves(c.parameter(kSlotLeaves));
     for (std::uint32_t at = 0; at < lookups; at += lanes::kBlock) {
-      const PhiloxBlock drawn = philox_block(&keys_[at], c.stream, kLookupKey, seed_low_, seed_high_);
+      const PhiloxBlock drawn = philox_block(&scratch_->keys[at], c.stream, kLookupKey, seed_low_, seed_high_);
       for (std::uint32_t u = 0; u < lanes::kUnroll; u++) {
-        lanes::store(&keys_[at + u * lanes::kLanes], below_leaves(drawn.word0[u]));
+        lanes::store(&scratch_->keys[at + u * lanes::kLanes], below_leaves(drawn.word0[u]));
       }
     }
     for (std::uint32_t k = 0; k < count; k++) {
-      const std::uint64_t before = c.limits[2 * lookup_levels_[k]];
-      const std::uint64_t leaves_below = c.limits[2 * lookup_levels_[k] + 1];
-      pages[k] = c.base_page + before + keys_[lookup_places_[k]] / leaves_below;
+      const std::uint64_t before = c.limits[2 * scratch_->lookup_levels[k]];
+      const std::uint64_t leaves_below = c.limits[2 * scratch_->lookup_levels[k] + 1];
+      pages[k] = c.base_page + before + scratch_->keys[scratch_->lookup_places[k]] / leaves_below;
     }
   }
 
@@ -660,9 +696,9 @@ class AccessGenerator {
     std::uint32_t size = 0;
     for (std::uint32_t k = 0; k < count; k++) {
       divider.seek(indices[k]);
-      if (size == 0 || keys_[size - 1] != divider.quotient) keys_[size++] = divider.quotient;
-      lookup_places_[k] = size - 1;
-      lookup_levels_[k] = static_cast<std::uint32_t>(divider.remainder);
+      if (size == 0 || scratch_->keys[size - 1] != divider.quotient) scratch_->keys[size++] = divider.quotient;
+      scratch_->lookup_places[k] = size - 1;
+      scratch_->lookup_levels[k] = static_cast<std::uint32_t>(divider.remainder);
     }
     return size;
   }
@@ -676,18 +712,18 @@ class AccessGenerator {
     const Below below_pages(c.pages);
     const std::uint64_t writes =
         draws<kKinds>(c, indices, count, words, [&](std::uint32_t at, lanes::Vec word0, lanes::Vec word1) {
-          lanes::store(&slots_[at], below_pages(word0));
-          lanes::store(&seconds_[at], low_half(word1));
+          lanes::store(&scratch_->slots[at], below_pages(word0));
+          lanes::store(&scratch_->seconds[at], low_half(word1));
           if (!prefetches) return;
-          for (std::uint32_t k = 0; k < lanes::kLanes; k++) __builtin_prefetch(table + 2 * slots_[at + k]);
+          for (std::uint32_t k = 0; k < lanes::kLanes; k++) __builtin_prefetch(table + 2 * scratch_->slots[at + k]);
         });
     const bool scattered = c.parameter(kSlotClustered) == 0;
     const std::uint64_t base = scattered ? 0 : c.base_page;
     for (std::uint32_t k = 0; k < count; k++) {
       // Without a branch: which of the two it is no predictor knows.
-      const std::uint64_t j = slots_[k];
+      const std::uint64_t j = scratch_->slots[k];
       const std::uint64_t alias = table[2 * j + 1];
-      const std::uint64_t keeps = -std::uint64_t{seconds_[k] < table[2 * j]};
+      const std::uint64_t keeps = -std::uint64_t{scratch_->seconds[k] < table[2 * j]};
       pages[k] = base + (alias ^ ((j ^ alias) & keeps));
     }
     if (scattered) permute(c, count, pages);
@@ -719,13 +755,13 @@ class AccessGenerator {
     for (std::uint32_t k = 0; k < count; k++) {
       divider.seek(indices[k]);
       progression.seek(divider.quotient);
-      slots_[k] = progression.value;
+      scratch_->slots[k] = progression.value;
     }
     const Below below_window(c.parameter(kSlotWindowPages));
     const lanes::Vec size = lanes::splat(c.pages);
     const lanes::Vec base = lanes::splat(c.base_page);
     return draws<kKinds>(c, indices, count, words, [&](std::uint32_t at, lanes::Vec word0, lanes::Vec) {
-      const lanes::Vec page = lanes::load(&slots_[at]) + below_window(word0);
+      const lanes::Vec page = lanes::load(&scratch_->slots[at]) + below_window(word0);
       lanes::store(pages + at, base + select(less(page, size), page, page - size));
     });
   }
@@ -737,23 +773,10 @@ class AccessGenerator {
   Buffer<std::uint64_t> links_;
   Buffer<std::uint32_t> ends_;
   Buffer<const std::uint32_t*> tables_;
-  Level levels_[kMaxWorkloadDepth];
-  // Child of each access of a batch, and the index which that child sees.
-  Buffer<std::uint64_t> choices_;
-  Buffer<std::uint64_t> child_indices_;
-  // Under a burst: each index once, its page, and where each access finds it.
-  Buffer<std::uint64_t> distinct_;
-  Buffer<std::uint64_t> distinct_pages_;
-  Buffer<std::uint32_t> places_;
-  // zipf: table slot and second word; window: where it stands.
-  Buffer<std::uint64_t> slots_;
-  Buffer<std::uint64_t> seconds_;
-  // btree: lookups, then the leaves they look for; lookup and level of each access.
-  Buffer<std::uint64_t> keys_;
-  Buffer<std::uint32_t> lookup_places_;
-  Buffer<std::uint32_t> lookup_levels_;
-  // Values that walk on in a permutation.
-  Buffer<std::uint32_t> pending_;
+  GeneratorScratch* scratch_ = nullptr;
+  // Components on the longest path from the whole workload to a leaf.
+  std::uint32_t depth_ = 1;
+  std::uint64_t page_bound_ = 0;
 };
 
 }  // namespace nestwalk::NESTWALK_TIER

@@ -2,10 +2,13 @@
 // linker keeps one copy of each of their functions, and it might keep the one compiled for another instruction set.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+
+#define NESTWALK_INLINE [[gnu::always_inline]] inline
 
 namespace nestwalk::NESTWALK_TIER {
 
@@ -69,6 +72,8 @@ class List {
     if (size_ == capacity_ && !grow()) return;
     data_[size_++] = value;
   }
+  // Takes the last element off; there is one.
+  T pop() { return data_[--size_]; }
   void clear() { size_ = 0; }
   T& operator[](std::size_t i) { return data_[i]; }
   const T& operator[](std::size_t i) const { return data_[i]; }
@@ -91,6 +96,82 @@ class List {
   T* data_ = nullptr;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
+};
+
+// A map from 64-bit keys to 64-bit values by open addressing; a key of all ones does not occur.
+class HashMap {
+ public:
+  HashMap() { allocate(kFirstCapacity); }
+  HashMap(const HashMap&) = delete;
+  HashMap& operator=(const HashMap&) = delete;
+  ~HashMap() { std::free(cells_); }
+
+  std::size_t size() const { return size_; }
+
+  // The value of a key, or null.
+  const std::uint64_t* find(std::uint64_t key) const {
+    std::size_t i = (key * 0x9e3779b97f4a7c15) >> shift_;
+    while (cells_[i].key != key && cells_[i].key != kEmpty) i = (i + 1) & (capacity_ - 1);
+    return cells_[i].key == key ? &cells_[i].value : nullptr;
+  }
+
+  // The value of a key, which is made with value 0 if it is not there; `made` says so.
+  std::uint64_t& at(std::uint64_t key, bool& made) {
+    if (2 * (size_ + 1) > capacity_) grow();
+    std::size_t i = (key * 0x9e3779b97f4a7c15) >> shift_;
+    while (cells_[i].key != key && cells_[i].key != kEmpty) i = (i + 1) & (capacity_ - 1);
+    made = cells_[i].key == kEmpty;
+    if (made) {
+      cells_[i] = {key, 0};
+      size_++;
+    }
+    return cells_[i].value;
+  }
+
+  void clear() {
+    for (std::size_t i = 0; i < capacity_; i++) cells_[i] = {kEmpty, 0};
+    size_ = 0;
+  }
+
+  template <class Visit>
+  void visit(Visit visit) const {
+    for (std::size_t i = 0; i < capacity_; i++) {
+      if (cells_[i].key != kEmpty) visit(cells_[i].key, cells_[i].value);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
+  static constexpr std::size_t kFirstCapacity = 64;
+  struct Cell {
+    std::uint64_t key;
+    std::uint64_t value;
+  };
+
+  void allocate(std::size_t capacity) {
+    cells_ = static_cast<Cell*>(std::malloc(capacity * sizeof(Cell)));
+    if (cells_ == nullptr) std::abort();  // A few bytes for each page touched: nothing sensible is left to do.
+    for (std::size_t i = 0; i < capacity; i++) cells_[i] = {kEmpty, 0};
+    capacity_ = capacity;
+    shift_ = 64 - static_cast<unsigned>(std::countr_zero(capacity));
+  }
+
+  void grow() {
+    Cell* const old = cells_;
+    const std::size_t old_capacity = capacity_;
+    allocate(2 * capacity_);
+    size_ = 0;
+    bool made = false;
+    for (std::size_t i = 0; i < old_capacity; i++) {
+      if (old[i].key != kEmpty) at(old[i].key, made) = old[i].value;
+    }
+    std::free(old);
+  }
+
+  Cell* cells_ = nullptr;
+  std::size_t capacity_ = 0;
+  std::size_t size_ = 0;
+  unsigned shift_ = 0;
 };
 
 }  // namespace nestwalk::NESTWALK_TIER

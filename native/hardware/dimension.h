@@ -265,28 +265,52 @@ class Radix {
     }
   }
 
-  // Frame of the table of a level on the way to a page; found without counting anything.
-  std::uint64_t table_of(std::uint64_t page, std::uint32_t level) const {
-    std::uint64_t table = root;
-    for (std::uint32_t k = levels_; k > level && table - zone.base < zone.frames; k--) {
-      const std::uint64_t index = (page >> span_shift(k)) & (schema::kEntriesPerTable - 1);
-      table = frame_of(zone.entries[(table - zone.base) * schema::kEntriesPerTable + index]);
+  // What an entry of a level says that a PSC may hold: the frame of the next table, and whether the path down to it is
+  // writable. Counts nothing; false where there is no such entry.
+  bool next_table(std::uint64_t page, std::uint32_t level, std::uint64_t& next, bool& writable) const {
+    next = root;
+    writable = true;
+    for (std::uint32_t k = levels_; k >= level; k--) {
+      const std::uint64_t entry = entry_of(next, page, k);
+      if ((entry & schema::kEntryPresent) == 0 || is_leaf(entry, k)) return false;
+      writable = writable && (entry & schema::kEntryWritable) != 0;
+      next = frame_of(entry);
     }
-    return table;
+    return true;
   }
 
   // Translates without counting, filling or setting anything. False where the tables have no such page.
   bool resolve(std::uint64_t page, Translation& out) const {
-    std::uint32_t level = 0;
-    const std::uint64_t* at = leaf_entry(page, true, level);
-    if (at == nullptr) return false;
-    out.frame = frame_in_leaf(*at, level, page);
-    out.size = level - 1;
-    return true;
+    if (page >> (9 * levels_) != 0) return false;
+    std::uint64_t table = root;
+    out.writable = true;
+    for (std::uint32_t level = levels_;; level--) {
+      const std::uint64_t entry = entry_of(table, page, level);
+      if ((entry & schema::kEntryPresent) == 0) return false;
+      out.writable = out.writable && (entry & schema::kEntryWritable) != 0;
+      if (is_leaf(entry, level)) {
+        if (level > 3) return false;
+        out.frame = frame_in_leaf(entry, level, page);
+        out.size = level - 1;
+        out.dirty = (entry & schema::kEntryDirty) != 0;
+        return true;
+      }
+      table = frame_of(entry);
+    }
   }
+
+  std::uint32_t levels() const { return levels_; }
 
  private:
   static constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
+
+  // The entry of a table for a page; one that is not present where there is no such table.
+  std::uint64_t entry_of(std::uint64_t table, std::uint64_t page, std::uint32_t level) const {
+    const std::uint64_t position = table - zone.base;
+    if (position >= zone.frames) return 0;
+    const std::uint64_t index = (page >> span_shift(level)) & (schema::kEntriesPerTable - 1);
+    return zone.entries[position * schema::kEntriesPerTable + index];
+  }
 
   // Whether the walk will set A or D in an entry, if it may. Looks without a reference, as the hardware's write does.
   static bool will_set(std::uint64_t entry, std::uint32_t level, bool path_writable, bool write) {

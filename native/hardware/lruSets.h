@@ -220,6 +220,17 @@ class OrderedSets {
     }
   }
 
+  // Puts a key at a place of a set: 0 is the most recent.
+  void put(std::uint32_t set, std::uint32_t place, Key key) {
+    keys_[std::size_t{set} * kLanes + place] = key;
+  }
+
+  // All that it remembers: `visit` is given each piece of memory and its bytes.
+  template <class Visit>
+  void memory(Visit visit) {
+    visit(keys_.data(), keys_.size() * sizeof(Key));
+  }
+
   // Where a set lies, for prefetching.
   const Key* set(std::uint32_t set) const {
     return keys_.data() + std::size_t{set} * kLanes;
@@ -271,6 +282,33 @@ inline std::uint32_t match_lanes(const std::uint64_t* keys, std::uint64_t key) {
   return match;
 }
 
+// Which lanes hold keys of an owner, who is in the bits from `shift` on. An empty slot is nobody's.
+template <unsigned kLanes>
+inline std::uint32_t match_owner(const std::uint64_t* keys, std::uint64_t owner, unsigned shift) {
+  std::uint32_t match = 0;
+#if defined(__AVX512VL__)
+  if constexpr (kLanes >= 8) {
+    const __m512i k = _mm512_set1_epi64(static_cast<long long>(owner));
+    for (unsigned i = 0; i < kLanes; i += 8) {
+      const __m512i owners = _mm512_maskz_srli_epi64(0xff, _mm512_load_si512(keys + i), shift);
+      match |= std::uint32_t{_mm512_cmpeq_epi64_mask(owners, k)} << i;
+    }
+    return match;
+  }
+#endif
+#if defined(__AVX2__)
+  const __m256i k = _mm256_set1_epi64x(static_cast<long long>(owner));
+  for (unsigned i = 0; i < kLanes; i += 4) {
+    const __m256i v = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys + i));
+    const __m256i owners = _mm256_srli_epi64(v, static_cast<int>(shift));
+    match |= static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(owners, k)))) << i;
+  }
+#else
+  for (unsigned i = 0; i < kLanes; i++) match |= std::uint32_t{keys[i] >> shift == owner} << i;
+#endif
+  return match;
+}
+
 // Up to kLanes (4 or 16) ways with payloads at fixed slots: slot = set * kLanes + way.
 template <unsigned kLanes>
 class NarrowLru {
@@ -287,25 +325,25 @@ class NarrowLru {
     keys_.allocate(std::size_t{sets} * kLanes, 0xff);
     orders_.allocate(sets);
     if (keys_.size() == 0 || orders_.size() == 0) return;  // The factory will see that memory ran out.
-    // Way 0 first in the order; any order of empty ways will do.
-    for (std::uint32_t s = 0; s < sets; s++) orders_[s] = 0xfedcba9876543210;
+    // Any order of empty ways will do.
+    for (std::uint32_t s = 0; s < sets; s++) orders_[s] = kAscending;
   }
 
   std::uint32_t slots() const { return sets_ * kLanes; }
   std::uint32_t set_of(std::uint64_t number) const { return static_cast<std::uint32_t>(number) & set_mask_; }
 
-  std::int32_t find(std::uint32_t set, std::uint64_t key) const {
+  NESTWALK_INLINE std::int32_t find(std::uint32_t set, std::uint64_t key) const {
     const std::uint32_t first = set * kLanes;
     const std::uint32_t match = match_lanes<kLanes>(keys_.data() + first, key);
     return match == 0 ? -1 : static_cast<std::int32_t>(first + static_cast<unsigned>(std::countr_zero(match)));
   }
 
-  void promote(std::int32_t slot) {
+  NESTWALK_INLINE void promote(std::int32_t slot) {
     const std::uint32_t set = static_cast<std::uint32_t>(slot) / kLanes;
     const std::uint64_t way = static_cast<std::uint32_t>(slot) % kLanes;
     const std::uint64_t order = orders_[set];
-    if ((order & 15) == way) return;
-    // Everything more recent moves back by one place; the rest stays.
+    // Everything more recent moves back by one place; the rest stays. Without a branch: whether it is the most recent
+    // already no predictor knows.
     const std::uint64_t newer = below_way(order, way);
     orders_[set] = (order & ~(newer << 4 | 15)) | ((order & newer) << 4) | way;
   }
@@ -341,7 +379,34 @@ class NarrowLru {
     }
   }
 
+  // Drops all keys of an owner, who is in the bits from `shift` on.
+  void drop_owner(std::uint64_t owner, unsigned shift) {
+    for (std::uint32_t first = 0; first < slots(); first += kLanes) {
+      for (std::uint32_t match = match_owner<kLanes>(keys_.data() + first, owner, shift); match != 0;
+           match &= match - 1) {
+        drop(static_cast<std::int32_t>(first + static_cast<unsigned>(std::countr_zero(match))));
+      }
+    }
+  }
+
   void clear() { keys_.fill(0xff); }
+
+  // Makes n keys the whole contents of a set, most recent first; `placed` is told the slot of each.
+  template <class Placed>
+  void place(std::uint32_t set, const std::uint64_t* keys, std::uint32_t n, Placed placed) {
+    const std::uint32_t first = set * kLanes;
+    orders_[set] = kAscending;
+    for (std::uint32_t way = 0; way < kLanes; way++) keys_[first + way] = way < n ? keys[way] : kNoKey;
+    for (std::uint32_t way = 0; way < n; way++) placed(way, first + way);
+  }
+
+  // Visits every slot that holds something, with its key.
+  template <class Visit>
+  void visit_slots(Visit visit) const {
+    for (std::uint32_t slot = 0; slot < slots(); slot++) {
+      if (keys_[slot] != kNoKey) visit(slot, keys_[slot]);
+    }
+  }
 
   // Visits the slots of a set that hold something, most recent first.
   template <class Visit>
@@ -355,6 +420,9 @@ class NarrowLru {
   std::uint32_t sets() const { return sets_; }
 
  private:
+  // The order in which way 0 is the most recent.
+  static constexpr std::uint64_t kAscending = 0xfedcba9876543210;
+
   // Mask of the places of `order` before the one that names `way`.
   static std::uint64_t below_way(std::uint64_t order, std::uint64_t way) {
     constexpr std::uint64_t kOnes = 0x1111111111111111;
@@ -431,6 +499,31 @@ class WideLru {
     for (std::uint32_t slot = 0; slot < slots(); slot++) {
       if (nodes_[slot].key != kNoKey && predicate(nodes_[slot].key)) drop(static_cast<std::int32_t>(slot));
     }
+  }
+
+  void drop_owner(std::uint64_t owner, unsigned shift) {
+    drop_if([=](std::uint64_t key) { return key >> shift == owner; });
+  }
+
+  // Makes n keys the whole contents of an empty set, most recent first; `placed` is told the slot of each.
+  template <class Placed>
+  void place(std::uint32_t set, const std::uint64_t* keys, std::uint32_t n, Placed placed) {
+    for (std::uint32_t i = n; i-- > 0;) placed(i, static_cast<std::uint32_t>(fill(set, keys[i])));
+  }
+
+  template <class Visit>
+  void visit_slots(Visit visit) const {
+    for (std::uint32_t slot = 0; slot < slots(); slot++) {
+      if (nodes_[slot].key != kNoKey) visit(slot, nodes_[slot].key);
+    }
+  }
+
+  // All that it remembers: `visit` is given each piece of memory and its bytes.
+  template <class Visit>
+  void memory(Visit visit) {
+    visit(nodes_.data(), nodes_.size() * sizeof(Node));
+    visit(heads_.data(), heads_.size() * sizeof(std::int32_t));
+    visit(buckets_.data(), buckets_.size() * sizeof(std::int32_t));
   }
 
   void clear() {

@@ -22,6 +22,7 @@ class NestedTlb {
   bool present() const { return present_; }
   bool tables_only() const { return tables_only_; }
   Cache& cache() { return cache_; }
+  Buffer<TlbPayload>& payloads() { return payloads_; }
   TlbPayload& payload(std::int32_t slot) { return payloads_[static_cast<std::uint32_t>(slot)]; }
 
   // The slot of the first hit, smallest size first, or -1. Sizes never filled are not looked for.
@@ -44,6 +45,7 @@ class NestedTlb {
     payloads_[static_cast<std::uint32_t>(slot)] = payload;
   }
 
+  void expect_size(std::uint32_t size) { filled_sizes_ |= 1u << size; }
   // A loaded state may hold every size.
   void expect_all_sizes() { filled_sizes_ = (1u << schema::kPageSizes) - 1; }
 
@@ -58,7 +60,16 @@ class NestedTlb {
   }
 
   void drop_owner(std::uint64_t vm) {
-    cache_.drop_if([vm](std::uint64_t key) { return key >> kOwnerShift == vm; });
+    if (present_) cache_.drop_owner(vm, kOwnerShift);
+  }
+
+  void clear() {
+    if (present_) cache_.clear();
+  }
+
+  template <class Visit>
+  void visit_owners(Visit visit) const {
+    if (present_) cache_.visit_slots([&](std::uint32_t, std::uint64_t key) { visit(key >> kOwnerShift); });
   }
 
  private:

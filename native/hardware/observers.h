@@ -10,70 +10,6 @@
 
 namespace nestwalk::NESTWALK_TIER {
 
-// A map from 64-bit keys to 64-bit values by open addressing; a key of all ones does not occur.
-class HashMap {
- public:
-  HashMap() { allocate(kFirstCapacity); }
-  HashMap(const HashMap&) = delete;
-  HashMap& operator=(const HashMap&) = delete;
-  ~HashMap() { std::free(cells_); }
-
-  std::size_t size() const { return size_; }
-
-  // The value of a key, which is made with value 0 if it is not there; `made` says so.
-  std::uint64_t& at(std::uint64_t key, bool& made) {
-    if (2 * (size_ + 1) > capacity_) grow();
-    std::size_t i = (key * 0x9e3779b97f4a7c15) >> shift_;
-    while (cells_[i].key != key && cells_[i].key != kEmpty) i = (i + 1) & (capacity_ - 1);
-    made = cells_[i].key == kEmpty;
-    if (made) {
-      cells_[i] = {key, 0};
-      size_++;
-    }
-    return cells_[i].value;
-  }
-
-  template <class Visit>
-  void visit(Visit visit) const {
-    for (std::size_t i = 0; i < capacity_; i++) {
-      if (cells_[i].key != kEmpty) visit(cells_[i].key, cells_[i].value);
-    }
-  }
-
- private:
-  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
-  static constexpr std::size_t kFirstCapacity = 64;
-  struct Cell {
-    std::uint64_t key;
-    std::uint64_t value;
-  };
-
-  void allocate(std::size_t capacity) {
-    cells_ = static_cast<Cell*>(std::malloc(capacity * sizeof(Cell)));
-    if (cells_ == nullptr) std::abort();  // A few bytes for each page touched: nothing sensible is left to do.
-    for (std::size_t i = 0; i < capacity; i++) cells_[i] = {kEmpty, 0};
-    capacity_ = capacity;
-    shift_ = 64 - static_cast<unsigned>(std::countr_zero(capacity));
-  }
-
-  void grow() {
-    Cell* const old = cells_;
-    const std::size_t old_capacity = capacity_;
-    allocate(2 * capacity_);
-    size_ = 0;
-    bool made = false;
-    for (std::size_t i = 0; i < old_capacity; i++) {
-      if (old[i].key != kEmpty) at(old[i].key, made) = old[i].value;
-    }
-    std::free(old);
-  }
-
-  Cell* cells_ = nullptr;
-  std::size_t capacity_ = 0;
-  std::size_t size_ = 0;
-  unsigned shift_ = 0;
-};
-
 // Distinct entries, by host physical address / 8, behind `refs` at each position; faulted walks excluded.
 class UniqueEntries {
  public:
@@ -167,9 +103,19 @@ class ReuseDistances {
     for (std::size_t i = 0; i < stacks_.size(); i++) delete stacks_[i];
   }
 
-  void record(std::uint64_t page, std::uint64_t owner) {
-    while (stacks_.size() <= owner) stacks_.push(new DistanceStack());
-    const std::int64_t distance = stacks_[owner]->access(page);
+  // Accesses from now on are of a tag.
+  void select(double tag) {
+    bool made = false;
+    std::uint64_t& place = places_.at(std::bit_cast<std::uint64_t>(tag), made);
+    if (made) {
+      place = stacks_.size();
+      stacks_.push(new DistanceStack());
+    }
+    current_ = stacks_[place];
+  }
+
+  void record(std::uint64_t page) {
+    const std::int64_t distance = current_->access(page);
     bool made = false;
     if (distance < 0) {
       cold_++;
@@ -197,6 +143,8 @@ class ReuseDistances {
 
  private:
   List<DistanceStack*> stacks_;
+  HashMap places_;
+  DistanceStack* current_ = nullptr;
   HashMap distances_;
   std::uint64_t cold_ = 0;
 };

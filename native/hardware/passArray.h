@@ -1,7 +1,8 @@
-// An lru array of a static run. In such a run nothing can fault, and every entry is writable, dirty and of one size, so
-// an array needs neither payloads nor tags: its keys, in order, are its whole state. A batch can then pass over one
-// structure after the other. Up to 16 ways a look-up has no branch on hit or miss; with more, a hash table beats
-// comparing them all.
+// An lru array of the static way. While a core takes it nothing can fault, and the entries that are looked for are all
+// of one owner and one size, so an array needs neither payloads nor tags: its keys, in order, are its whole state. A
+// batch can then pass over one structure after the other. Up to 16 ways a look-up has no branch on hit or miss; with
+// more, a hash table beats comparing them all. Entries that nobody looks for, of other owners or sizes, are parked:
+// they only take places until they are evicted.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,11 @@ class HashedSets {
     if (slot >= 0) lru_.drop(slot);
   }
 
+  template <class Visit>
+  void memory(Visit visit) {
+    lru_.memory(visit);
+  }
+
   void clear() { lru_.clear(); }
 
  private:
@@ -48,22 +54,48 @@ class HashedSets {
 
 class PassArray {
  public:
-  // `narrow_keys`: numbers stay below 2^32 - 1.
-  void allocate(std::uint32_t entries, std::uint32_t ways, bool narrow_keys,
+  // Numbers stay below `bound`. An array that has this shape already is taken into use as it was left.
+  void allocate(std::uint32_t entries, std::uint32_t ways, std::uint64_t bound,
                 schema::Indexing indexing = schema::Indexing::kLow) {
     present_ = true;
+    const bool narrow = bound <= kNarrowParked;
+    if (sets_ == entries / ways && ways_ == ways && indexing_ == indexing && narrow_keys_ == narrow) return;
     sets_ = entries / ways;
     ways_ = ways;
     index_ = SetIndex(sets_, indexing);
     lanes_ = ways <= 4 ? 4 : ways <= 8 ? 8 : ways <= kMostOrderedWays ? 16 : 0;
-    narrow_keys_ = narrow_keys;
+    narrow_keys_ = narrow;
+    indexing_ = indexing;
     with(*this, [&]<class Key>(auto& sets, Key) { sets.allocate(sets_, ways_); });
   }
 
   bool present() const { return present_; }
+  // Takes the array out of use.
   void retire() { present_ = false; }
   std::uint32_t sets() const { return sets_; }
   std::uint32_t ways() const { return ways_; }
+
+  // The key of the i-th parked entry, and which it is.
+  std::uint64_t parked_key(std::uint32_t i) const { return (narrow_keys_ ? kNarrowParked : kWideParked) + i; }
+  bool is_parked(std::uint64_t key) const { return key >= parked_key(0); }
+  std::uint32_t parked(std::uint64_t key) const { return static_cast<std::uint32_t>(key - parked_key(0)); }
+
+  // Makes n keys, numbers or those of parked entries, the contents of an empty set, most recent first.
+  void place(std::uint32_t set, const std::uint64_t* keys, std::uint32_t n) {
+    with(*this, [&]<class Key>(auto& sets, Key) {
+      if constexpr (requires { sets.put(0, 0, Key{}); }) {
+        for (std::uint32_t i = 0; i < n; i++) sets.put(set, i, static_cast<Key>(keys[i]));
+      } else {
+        for (std::uint32_t i = n; i-- > 0;) sets.access(set, keys[i]);
+      }
+    });
+  }
+
+  // All that it remembers: `visit` is given each piece of memory and its bytes.
+  template <class Visit>
+  void memory(Visit visit) {
+    if (present_) with(*this, [&]<class Key>(auto& sets, Key) { sets.memory(visit); });
+  }
 
   // Calls `use` with a function that looks a number up (a hit becomes the most recent, a miss is filled). The layout is
   // chosen once a batch, never once an access. The indexing is one form for all: two loops that differ in it take more
@@ -104,11 +136,6 @@ class PassArray {
   template <class Visit>
   void visit(std::uint32_t set, Visit visit) const {
     with(*this, [&]<class Key>(auto& sets, Key) { sets.visit(set, [&](Key key) { visit(std::uint64_t{key}); }); });
-  }
-
-  // Looks up one number: what filling a set from its least to its most recent number takes.
-  void fill(std::uint64_t number) {
-    pass([&](auto access) { access(number); });
   }
 
   // Drops a number if it is there.
@@ -179,12 +206,16 @@ class PassArray {
 
   // Ways that are kept in order in the set itself.
   static constexpr std::uint32_t kMostOrderedWays = 16;
+  // First key of a parked entry, in keys of 32 and of 64 bits.
+  static constexpr std::uint64_t kNarrowParked = std::uint64_t{1} << 31;
+  static constexpr std::uint64_t kWideParked = std::uint64_t{1} << 62;
 
   bool present_ = false;
   bool narrow_keys_ = false;
   unsigned lanes_ = 0;  // 0: hashed.
   std::uint32_t sets_ = 0;
   std::uint32_t ways_ = 0;
+  schema::Indexing indexing_ = schema::Indexing::kLow;
   SetIndex index_;
   OrderedSets<std::uint32_t, 4> narrow4_;
   OrderedSets<std::uint32_t, 8> narrow8_;

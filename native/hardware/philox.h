@@ -22,8 +22,6 @@ namespace nestwalk::NESTWALK_TIER {
 // chosen lanes, given as bits, one after the other; what it stores behind them is rubbish.
 namespace lanes {
 
-#define NESTWALK_INLINE [[gnu::always_inline]] inline
-
 #if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 
 inline constexpr std::uint32_t kLanes = 8;

@@ -18,6 +18,8 @@ struct PscPayload {
   std::uint64_t table;  // Next table's frame in its own space.
   std::uint64_t host;   // Its host frame.
   std::uint32_t flags;
+
+  bool operator==(const PscPayload&) const = default;
 };
 
 template <class Cache>
@@ -72,7 +74,22 @@ class Psc {
 
   void drop_owner(std::uint64_t owner) {
     for (PscLevel<Cache>& level : levels_) {
-      if (level.present) level.cache.drop_if([owner](std::uint64_t key) { return key >> kOwnerShift == owner; });
+      if (level.present) level.cache.drop_owner(owner, kOwnerShift);
+    }
+  }
+
+  // Drops the entries of all owners of which a predicate holds.
+  template <class Predicate>
+  void drop_owners(Predicate predicate) {
+    for (PscLevel<Cache>& level : levels_) {
+      if (level.present) level.cache.drop_if([&](std::uint64_t key) { return predicate(key >> kOwnerShift); });
+    }
+  }
+
+  template <class Visit>
+  void visit_owners(Visit visit) const {
+    for (const PscLevel<Cache>& level : levels_) {
+      if (level.present) level.cache.visit_slots([&](std::uint32_t, std::uint64_t key) { visit(key >> kOwnerShift); });
     }
   }
 

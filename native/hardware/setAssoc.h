@@ -8,40 +8,11 @@
 #include "../schema.h"
 #include "buffer.h"
 #include "lruSets.h"
+#include "owners.h"
 #include "replacement.h"
 #include "setIndex.h"
 
 namespace nestwalk::NESTWALK_TIER {
-
-// Bits below the owner: a page number of at most 45 bits (a 57-bit space) and a page size of 2.
-inline constexpr unsigned kOwnerShift = 48;
-inline constexpr std::uint64_t kNumberMask = (std::uint64_t{1} << kOwnerShift) - 1;
-// Owners fit the 16 bits above, less the one that would make a key of all ones.
-inline constexpr std::uint32_t kMaxOwners = 0xffff;
-
-// Numbers the tags (or vms) in the order of their first use, so that a key has room for them.
-class Owners {
- public:
-  std::uint64_t id(double owner) {
-    for (std::size_t i = 0; i < values_.size(); i++) {
-      if (values_[i] == owner) return i;
-    }
-    values_.push(owner);
-    return values_.size() - 1;
-  }
-  // The number of an owner that was named before; false for one that was not, which then owns nothing.
-  bool known(double owner, std::uint64_t& id) const {
-    for (id = 0; id < values_.size(); id++) {
-      if (values_[id] == owner) return true;
-    }
-    return false;
-  }
-  double value(std::uint64_t id) const { return values_[id]; }
-  std::size_t size() const { return values_.size(); }
-
- private:
-  List<double> values_;
-};
 
 class SetAssoc {
  public:
@@ -76,6 +47,7 @@ class SetAssoc {
   }
 
   std::uint32_t set_of(std::uint64_t number) const { return index_(number); }
+  const SetIndex& index() const { return index_; }
 
   std::int32_t find(std::uint32_t set, std::uint64_t key) const {
     switch (layout_) {
@@ -148,21 +120,54 @@ class SetAssoc {
     if (slot >= 0) drop(slot);
   }
 
-  void drop_owner(std::uint64_t owner) {
-    const auto owned = [owner](std::uint64_t key) { return key >> kOwnerShift == owner; };
+  // Drops all keys of which a predicate holds.
+  template <class Predicate>
+  void drop_if(Predicate predicate) {
     switch (layout_) {
       case Layout::kNarrow4:
-        narrow4_.drop_if(owned);
+        narrow4_.drop_if(predicate);
         break;
       case Layout::kNarrow16:
-        narrow16_.drop_if(owned);
+        narrow16_.drop_if(predicate);
         break;
       case Layout::kWide:
-        wide_.drop_if(owned);
+        wide_.drop_if(predicate);
         break;
       default:
         for (std::size_t slot = 0; slot < keys_.size(); slot++) {
-          if (keys_[slot] != kNoKey && owned(keys_[slot])) keys_[slot] = kNoKey;
+          if (keys_[slot] != kNoKey && predicate(keys_[slot])) keys_[slot] = kNoKey;
+        }
+    }
+  }
+
+  void drop_owner(std::uint64_t owner) {
+    switch (layout_) {
+      case Layout::kNarrow4:
+        narrow4_.drop_owner(owner, kOwnerShift);
+        break;
+      case Layout::kNarrow16:
+        narrow16_.drop_owner(owner, kOwnerShift);
+        break;
+      default:
+        drop_if([owner](std::uint64_t key) { return key >> kOwnerShift == owner; });
+    }
+  }
+
+  template <class Visit>
+  void visit_slots(Visit visit) const {
+    switch (layout_) {
+      case Layout::kNarrow4:
+        narrow4_.visit_slots(visit);
+        break;
+      case Layout::kNarrow16:
+        narrow16_.visit_slots(visit);
+        break;
+      case Layout::kWide:
+        wide_.visit_slots(visit);
+        break;
+      default:
+        for (std::uint32_t slot = 0; slot < keys_.size(); slot++) {
+          if (keys_[slot] != kNoKey) visit(slot, keys_[slot]);
         }
     }
   }
@@ -195,7 +200,32 @@ class SetAssoc {
     }
   }
 
+  // Makes n keys the whole contents of an empty set, most recent first; lru and fifo only.
+  template <class Placed>
+  void place(std::uint32_t set, const std::uint64_t* keys, std::uint32_t n, Placed placed) {
+    if (layout_ == Layout::kNarrow4) {
+      narrow4_.place(set, keys, n, placed);
+    } else if (layout_ == Layout::kNarrow16) {
+      narrow16_.place(set, keys, n, placed);
+    } else {
+      wide_.place(set, keys, n, placed);
+    }
+  }
+
+  // Calls `use` with the sets themselves where they are narrow lru ones; false where they are not.
+  template <class Use>
+  bool with_narrow(Use use) {
+    if (!promotes_ || (layout_ != Layout::kNarrow4 && layout_ != Layout::kNarrow16)) return false;
+    if (layout_ == Layout::kNarrow4) {
+      use(narrow4_);
+    } else {
+      use(narrow16_);
+    }
+    return true;
+  }
+
   bool ordered() const { return layout_ != Layout::kByWay; }
+  bool lru() const { return ordered() && promotes_; }
   std::uint32_t sets() const { return sets_; }
   std::uint32_t ways() const { return ways_; }
   // By-way layouts only: key and state of a slot.

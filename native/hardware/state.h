@@ -62,14 +62,9 @@ class StateFormat {
   explicit StateFormat(Core<Cache, kNested, kExtras>& core) : core_(core) {}
 
   std::size_t save(double* out) {
+    if (core_.static_tlbs_) core_.lull_.settle();
     NumberWriter writer(out);
-    save_side(writer, core_.l1d_, core_.static_l1_);
-    save_side(writer, core_.l1i_, no_static_);
-    save_side(writer, core_.stlb_, core_.static_stlb_);
-    if (core_.static_walk_.present()) {
-      save_static_walk(writer);
-      return writer.length();
-    }
+    for (TlbSide* side : {&core_.l1d_, &core_.l1i_, &core_.stlb_}) save_side(writer, *side);
     save_psc(writer, core_.table_.psc, core_.tags_);
     if constexpr (kNested) {
       save_psc(writer, core_.nested_.table.psc, core_.vms_);
@@ -80,16 +75,13 @@ class StateFormat {
     return writer.length();
   }
 
+  // False when the state is of another machine, or of more tags at once than there are numbers for.
   bool load(const double* state, std::size_t length) {
     NumberReader reader(state, length);
     core_.flush_all();
-    load_side(reader, core_.l1d_, core_.static_l1_);
-    load_side(reader, core_.l1i_, no_static_);
-    load_side(reader, core_.stlb_, core_.static_stlb_);
-    if (core_.static_walk_.present()) {
-      load_static_walk(reader);
-      return reader.finished();
-    }
+    if (core_.tags_.crowded()) core_.tags_.release([this](auto use) { core_.mark_tags(use); });
+    if (core_.vms_.crowded()) core_.vms_.release([this](auto use) { core_.mark_vms(use); });
+    for (TlbSide* side : {&core_.l1d_, &core_.l1i_, &core_.stlb_}) load_side(reader, *side);
     load_psc(reader, core_.table_.psc, core_.tags_);
     if constexpr (kNested) {
       load_psc(reader, core_.nested_.table.psc, core_.vms_);
@@ -97,39 +89,29 @@ class StateFormat {
     }
     if (core_.state_.pwc.present()) load_keys(reader, core_.state_.pwc.cache());
     for (std::uint32_t i = 0; i < core_.state_.caches.count(); i++) load_cache(reader, core_.state_.caches.cache(i));
-    return reader.finished();
+    if (core_.static_tlbs_) core_.lull_.park_all(false);
+    return reader.finished() && numbered_;
   }
 
  private:
-  // Stands for keys without a page size.
-  static constexpr unsigned kNoSize = ~0u;
+  // A loaded state may hold every size.
+  static constexpr std::uint32_t kAllSizes = (1u << schema::kPageSizes) - 1;
 
   // --- TLBs ---------------------------------------------------------------------------------------------------------
 
-  bool is_static(const TlbArray& array, const PassArray& tlb) const {
-    return tlb.present() && (array.size_mask >> core_.static_size_ & 1) != 0;
-  }
-
-  void save_side(NumberWriter& writer, TlbSide& side, const PassArray& static_tlb) {
+  void save_side(NumberWriter& writer, TlbSide& side) {
     for (std::uint32_t i = 0; i < side.count(); i++) {
       const std::size_t begin = writer.open();
-      if (is_static(side.array(i), static_tlb)) {
-        save_static(writer, static_tlb);
-      } else {
-        save_array(writer, side.array(i));
-      }
+      save_array(writer, side.array(i));
       writer.close(begin);
     }
   }
 
-  void load_side(NumberReader& reader, TlbSide& side, PassArray& static_tlb) {
+  void load_side(NumberReader& reader, TlbSide& side) {
+    side.expect(kAllSizes);
     for (std::uint32_t i = 0; i < side.count(); i++) {
       reader.open();
-      if (is_static(side.array(i), static_tlb)) {
-        load_static(reader, static_tlb);
-      } else {
-        load_array(reader, side.array(i));
-      }
+      load_array(reader, side.array(i));
     }
   }
 
@@ -142,118 +124,14 @@ class StateFormat {
 
   std::uint64_t get_key(NumberReader& reader, Owners& owners) {
     const std::uint64_t number = reader.integer() & kNumberMask;
-    return owners.id(reader.next()) << kOwnerShift | number;
+    const std::uint64_t owner = owners.number(reader.next());
+    numbered_ = numbered_ && owner != kNoOwner;
+    return owner << kOwnerShift | number;
   }
 
   TlbPayload get_payload(NumberReader& reader) {
     const std::uint64_t frame = reader.integer();
     return {frame, static_cast<std::uint32_t>(reader.integer())};
-  }
-
-  // Arrays of the static way keep no payloads: they are what the tables say, and the tables of a static run do not
-  // change.
-  template <class PutPayload>
-  void save_pass(NumberWriter& writer, const PassArray& array, unsigned size_bits, double owner,
-                 PutPayload put_payload) {
-    for (std::uint32_t set = 0; set < array.sets(); set++) {
-      std::uint32_t valid = 0;
-      array.visit(set, [&](std::uint64_t) { valid++; });
-      writer.put(valid);
-      array.visit(set, [&](std::uint64_t number) {
-        writer.put(static_cast<double>(size_bits == kNoSize ? number : key_of(number, size_bits, 0)));
-        writer.put(owner);
-        put_payload(number);
-      });
-    }
-  }
-
-  void load_pass(NumberReader& reader, PassArray& array, bool has_size, std::uint32_t payload_numbers) {
-    List<std::uint64_t> numbers;
-    for (std::uint32_t set = 0; set < array.sets(); set++) {
-      numbers.clear();
-      const std::uint64_t valid = reader.integer();
-      for (std::uint64_t i = 0; i < valid && i < array.ways(); i++) {
-        const std::uint64_t key = reader.integer();
-        numbers.push(has_size ? key >> 2 : key);
-        for (std::uint32_t skipped = 0; skipped <= payload_numbers; skipped++)
-          reader.next();  // The owner and the payload.
-      }
-      for (std::size_t i = numbers.size(); i-- > 0;) array.fill(numbers[i]);
-    }
-  }
-
-  void put_frame(NumberWriter& writer, std::uint64_t frame) {
-    writer.put(static_cast<double>(frame));
-    writer.put(kWritable | kDirty);
-  }
-
-  void save_static(NumberWriter& writer, const PassArray& tlb) {
-    save_pass(writer, tlb, core_.static_size_, core_.tags_.value(core_.tag_), [&](std::uint64_t number) {
-      Translation translation;
-      core_.table_.resolve(number << size_shift(core_.static_size_), translation);
-      if constexpr (kNested) core_.nested_.table.resolve(translation.frame, translation);
-      put_frame(writer, translation.frame);
-    });
-  }
-
-  void load_static(NumberReader& reader, PassArray& tlb) { load_pass(reader, tlb, true, 2); }
-
-  // `host_of` gives the host frame of a table.
-  template <class Table, class HostOf>
-  void save_static_psc(NumberWriter& writer, StaticPsc& psc, const Table& table, double owner, HostOf host_of) {
-    for (std::uint32_t k = 2; k <= psc.levels(); k++) {
-      if (!psc.array(k).present()) continue;
-      const std::size_t begin = writer.open();
-      save_pass(writer, psc.array(k), kNoSize, owner, [&](std::uint64_t number) {
-        const std::uint64_t next = table.table_of(number << span_shift(k), k - 1);
-        writer.put(static_cast<double>(next));
-        writer.put(static_cast<double>(host_of(next)));
-        writer.put(kPathWritable | kHostWritable);
-      });
-      writer.close(begin);
-    }
-  }
-
-  void load_static_psc(NumberReader& reader, StaticPsc& psc) {
-    for (std::uint32_t k = 2; k <= psc.levels(); k++) {
-      if (!psc.array(k).present()) continue;
-      reader.open();
-      load_pass(reader, psc.array(k), false, 3);
-    }
-  }
-
-  void save_static_walk(NumberWriter& writer) {
-    auto& walk = core_.static_walk_;
-    const double tag = core_.tags_.value(core_.tag_);
-    if constexpr (kNested) {
-      auto& nested = core_.nested_.table;
-      const double vm = core_.vms_.value(nested.owner);
-      const auto host_of = [&](std::uint64_t frame) {
-        Translation translation;
-        nested.resolve(frame, translation);
-        return translation.frame;
-      };
-      save_static_psc(writer, walk.guest(), core_.table_, tag, host_of);
-      save_static_psc(writer, walk.nested(), nested, vm, [](std::uint64_t frame) { return frame; });
-      if (!walk.ntlb().present()) return;
-      const std::size_t begin = writer.open();
-      const auto size = static_cast<std::uint32_t>(walk.nested_shift() / 9);
-      save_pass(writer, walk.ntlb(), size, vm,
-                [&](std::uint64_t number) { put_frame(writer, host_of(number << walk.nested_shift())); });
-      writer.close(begin);
-    } else {
-      save_static_psc(writer, walk.guest(), core_.table_, tag, [](std::uint64_t frame) { return frame; });
-    }
-  }
-
-  void load_static_walk(NumberReader& reader) {
-    load_static_psc(reader, core_.static_walk_.guest());
-    if constexpr (kNested) {
-      load_static_psc(reader, core_.static_walk_.nested());
-      if (!core_.static_walk_.ntlb().present()) return;
-      reader.open();
-      load_pass(reader, core_.static_walk_.ntlb(), true, 2);
-    }
   }
 
   void save_array(NumberWriter& writer, TlbArray& array) {
@@ -476,7 +354,8 @@ class StateFormat {
   }
 
   Core<Cache, kNested, kExtras>& core_;
-  PassArray no_static_;
+  // Whether all owners have numbers.
+  bool numbered_ = true;
 };
 
 }  // namespace nestwalk::NESTWALK_TIER

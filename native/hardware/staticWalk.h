@@ -25,19 +25,19 @@ namespace nestwalk::NESTWALK_TIER {
 // The PSCs of one dimension, as passes.
 class StaticPsc {
  public:
-  void allocate(const double* shapes, std::uint32_t table_levels, std::uint32_t leaf_level, std::uint64_t page_bound) {
+  void allocate(const double* shapes, std::uint32_t table_levels, std::uint64_t page_bound) {
     levels_ = table_levels;
-    leaf_ = leaf_level;
     for (std::uint32_t k = 2; k <= table_levels; k++) {
       const auto entries = static_cast<std::uint32_t>(shapes[2 * (k - 2)]);
       const auto ways = static_cast<std::uint32_t>(shapes[2 * (k - 2) + 1]);
       if (entries == 0) continue;
-      arrays_[k].allocate(entries, ways, psc_number(page_bound, k) < ~std::uint32_t{0});
+      arrays_[k].allocate(entries, ways, psc_number(page_bound, k) + 1);
     }
   }
 
   std::uint32_t levels() const { return levels_; }
   std::uint32_t leaf() const { return leaf_; }
+  void set_leaf(std::uint32_t level) { leaf_ = level; }
   PassArray& array(std::uint32_t k) { return arrays_[k]; }
   // Whether level k has a cache that can hold anything.
   bool holds(std::uint32_t k) const { return k > leaf_ && arrays_[k].present(); }
@@ -85,28 +85,37 @@ inline std::uint64_t make_call(std::uint64_t frame, std::size_t row) {
 template <std::uint32_t kWalks, bool kNested>
 class StaticWalk {
  public:
-  // Takes the geometry from a machine block.
-  void allocate(const double* machine) {
+  // Takes the geometry from a machine block, and comes into use; GVA pages stay below `page_bound`.
+  void allocate(const double* machine, std::uint64_t page_bound) {
     const auto at = [machine](std::size_t slot) { return static_cast<std::uint32_t>(machine[slot]); };
-    guest_.allocate(machine + schema::kMachinePsc, at(schema::kMachineGuestLevels), at(schema::kMachineGuestLeaf),
-                    static_cast<std::uint64_t>(machine[schema::kMachinePageBound]));
+    guest_.allocate(machine + schema::kMachinePsc, at(schema::kMachineGuestLevels), page_bound);
     if constexpr (kNested) {
-      const auto frames = static_cast<std::uint64_t>(machine[schema::kMachineGuestFrameBound]);
-      const std::uint32_t leaf = at(schema::kMachineNestedLeaf);
-      nested_.allocate(machine + schema::kMachineNestedPsc, at(schema::kMachineNestedLevels), leaf, frames);
-      const std::uint32_t ways = at(schema::kMachineNtlbWays);
-      nested_shift_ = span_shift(leaf);
+      frame_bound_ = static_cast<std::uint64_t>(machine[schema::kMachineGuestFrameBound]);
+      nested_.allocate(machine + schema::kMachineNestedPsc, at(schema::kMachineNestedLevels), frame_bound_);
       if (at(schema::kMachineNtlbEntries) > 0) {
-        ntlb_.allocate(at(schema::kMachineNtlbEntries), ways, frames >> nested_shift_ < ~std::uint32_t{0});
+        ntlb_.allocate(at(schema::kMachineNtlbEntries), at(schema::kMachineNtlbWays), frame_bound_);
         tables_only_ = static_cast<schema::NtlbHolds>(at(schema::kMachineNtlbHolds)) == schema::NtlbHolds::kTables;
       }
-      // What nothing remembers need not be known: the references follow from the number of walks.
-      needs_frames_ = ntlb_.present() || nested_.holds_any();
     }
     present_ = true;
   }
 
+  // The levels that leaves are at.
+  void set_leaves(std::uint32_t guest, std::uint32_t nested) {
+    guest_.set_leaf(guest);
+    if constexpr (kNested) {
+      nested_.set_leaf(nested);
+      nested_shift_ = span_shift(nested);
+      // What nothing remembers need not be known: the references follow from the number of walks.
+      needs_frames_ = ntlb_.present() || nested_.holds_any();
+    }
+  }
+
+  // GPA frames that it takes stay below it.
+  std::uint64_t frame_bound() const { return frame_bound_; }
+
   bool present() const { return present_; }
+  // Takes it out of use.
   void retire() { present_ = false; }
   void use(WalkScratch<kWalks>* scratch) { scratch_ = scratch; }
   WalkScratch<kWalks>* scratch() const { return scratch_; }
@@ -404,6 +413,7 @@ class StaticWalk {
   bool needs_frames_ = false;
   bool has_upper_ = false;
   unsigned nested_shift_ = 0;
+  std::uint64_t frame_bound_ = 0;
   StaticPsc guest_;
   StaticPsc nested_;
   PassArray ntlb_;

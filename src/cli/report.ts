@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { writeFigures } from '../report/figures/files.ts';
-import { bytes, count } from '../report/format.ts';
+import { bytes, countOf } from '../report/format.ts';
 import { reportPage } from '../report/html/report.ts';
 import { readReport, STDIN } from '../report/html/sources.ts';
 import { writeWhole } from '../sweep/folder.ts';
@@ -36,13 +36,13 @@ async function report(source: string, { out, figures, quiet }: ReportFlags): Pro
     await print(file);
     if (!quiet)
       note(
-        `note: ${bytes(Buffer.byteLength(html))}, ${count(data.figures.length)} figures; open it in a browser`,
+        `note: ${bytes(Buffer.byteLength(html))}, ${countOf(data.figures.length, 'figure')}; open it in a browser`,
       );
   }
   if (figures === undefined) return;
   const { files, notes } = await writeFigures(data, figures);
   if (quiet) return;
-  note(`note: ${count(files.length)} files in ${figures}`);
+  note(`note: ${countOf(files.length, 'file')} in ${figures}`);
   for (const line of notes) note(`note: ${line}`);
 }
 

@@ -1,5 +1,5 @@
 /** `nestwalk reproduce`: published results beside what is simulated here. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { renderReproduction, reproductionMarkdown } from '../report/reproduce.ts';
 import { styleFor } from '../report/table.ts';
 import { reproduce } from '../reproduce/reproduce.ts';
@@ -27,7 +27,7 @@ export function addReproduceCommand(program: Command, signal: AbortSignal): void
         '--out <folder>',
         `folder that keeps what was run, so that the same command goes on (default: ${FOLDER}; with --quick: none)`,
       )
-      .option('--markdown', 'as Markdown'),
+      .addOption(new Option('--markdown', 'as Markdown').conflicts('json')),
   )
     .description(
       'the published results that this kind of simulator can speak to: the paper’s figure, ours, verdict, and why',

@@ -5,13 +5,23 @@ import type { WorkloadBlock } from '../hardware/access.ts';
 import { Core } from '../hardware/core.ts';
 import { Stack, type StackCell } from '../hardware/stack.ts';
 import { loadState, saveState } from '../hardware/state.ts';
-import { COUNTER_SLOTS, FAULT_SLOTS } from '../schema.ts';
-import { type EngineChoice, type NativeAddon, type NativeHardware, nativeTier } from './loader.ts';
+import { CONTEXT_SLOTS, COUNTER_SLOTS, FAULT_SLOTS } from '../schema.ts';
+import {
+  type EngineChoice,
+  type NativeAddon,
+  type NativeExchange,
+  type NativeHardware,
+  type NativeWorkload,
+  nativeTier,
+} from './loader.ts';
 
-/** What a machine is made of: its block, simulated memory, and a workload unless accesses are given one by one. */
+/** What a machine is made of. */
 export interface HardwareSetup {
+  /** Machine block. */
   machine: Float64Array;
+  /** Simulated memory, which holds the page tables. */
   memory: SharedArrayBuffer;
+  /** What `runSynthetic` draws from, until another workload is loaded. */
   workload?: WorkloadBlock;
 }
 
@@ -21,11 +31,16 @@ export interface SimulatedHardware {
   /** Instruction-set tier; `none` for TypeScript. */
   readonly tier: string;
   loadContext(context: Float64Array): void;
+  /**
+   * Lets `runSynthetic` draw from another workload. Nothing else changes, and a workload that was loaded before is
+   * loaded again in no time, so that a machine may run many streams in turn.
+   */
+  loadWorkload(workload: WorkloadBlock): void;
   /** Runs accesses `from` to `from + count` of the workload; returns how many completed, fewer after a fault. */
   runSynthetic(from: number, count: number): number;
   /** Runs accesses `first` to `first + count` of a block; `index` is the stream index of the first. */
   runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number;
-  /** The fault block after a run that stopped early. */
+  /** The fault block after a run that stopped early; the next run writes over it. */
   fault(): Float64Array;
   invlpg(tag: number, page: number): void;
   flushTag(tag: number): void;
@@ -56,6 +71,10 @@ export class TypeScriptHardware implements SimulatedHardware {
     this.core.loadContext(context);
   }
 
+  loadWorkload(workload: WorkloadBlock): void {
+    this.core.loadWorkload(workload);
+  }
+
   runSynthetic(from: number, count: number): number {
     return this.core.runSynthetic(from, count);
   }
@@ -65,7 +84,7 @@ export class TypeScriptHardware implements SimulatedHardware {
   }
 
   fault(): Float64Array {
-    return this.core.fault.slice();
+    return this.core.fault;
   }
 
   invlpg(tag: number, page: number): void {
@@ -105,20 +124,33 @@ export class TypeScriptHardware implements SimulatedHardware {
   }
 }
 
+/** Accesses that a short run may have: it copies them rather than have their arrays looked at. */
+const MOST_SHORT = 32;
+
 class NativeMachine implements SimulatedHardware {
   readonly engine = 'native';
   readonly tier: string;
   readonly hardware: NativeHardware;
+  private readonly exchange: NativeExchange = {
+    context: new Float64Array(CONTEXT_SLOTS),
+    fault: new Float64Array(FAULT_SLOTS),
+    pages: new Float64Array(MOST_SHORT),
+    words: new Uint16Array(MOST_SHORT),
+  };
+  private readonly workloads = new WeakMap<WorkloadBlock, NativeWorkload>();
+  private readonly addon: NativeAddon;
 
   constructor(addon: NativeAddon, setup: HardwareSetup) {
+    this.addon = addon;
     this.tier = nativeTier(addon);
     try {
       this.hardware = new addon.Hardware(
         this.tier,
         setup.machine,
         new Uint32Array(setup.memory),
-        setup.workload,
+        this.exchange,
       );
+      if (setup.workload) this.loadWorkload(setup.workload);
     } catch (cause) {
       throw new NestwalkError(
         'engine.failed',
@@ -131,7 +163,17 @@ class NativeMachine implements SimulatedHardware {
   }
 
   loadContext(context: Float64Array): void {
-    this.hardware.loadContext(context);
+    this.exchange.context.set(context);
+    this.hardware.loadContext();
+  }
+
+  loadWorkload(workload: WorkloadBlock): void {
+    let ready = this.workloads.get(workload);
+    if (ready === undefined) {
+      ready = new this.addon.Workload(this.tier, workload);
+      this.workloads.set(workload, ready);
+    }
+    this.hardware.loadWorkload(ready);
   }
 
   runSynthetic(from: number, count: number): number {
@@ -139,13 +181,18 @@ class NativeMachine implements SimulatedHardware {
   }
 
   runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number {
-    return this.hardware.runRecorded(pages, words, first, count, index);
+    if (count > MOST_SHORT || first + count > Math.min(pages.length, words.length))
+      return this.hardware.runRecorded(pages, words, first, count, index);
+    const { exchange } = this;
+    for (let i = 0; i < count; i++) {
+      exchange.pages[i] = pages[first + i]!;
+      exchange.words[i] = words[first + i]!;
+    }
+    return this.hardware.runShort(count, index);
   }
 
   fault(): Float64Array {
-    const fault = new Float64Array(FAULT_SLOTS);
-    this.hardware.readFault(fault);
-    return fault;
+    return this.exchange.fault;
   }
 
   invlpg(tag: number, page: number): void {

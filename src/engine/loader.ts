@@ -9,18 +9,37 @@ import { NestwalkError } from '../errors.ts';
 import type { WorkloadBlock } from '../hardware/access.ts';
 import { SCHEMA_FINGERPRINT } from '../schema.ts';
 
+/**
+ * Blocks (src/schema.ts) through which a machine of the native engine and its caller speak in small calls: to look at
+ * an array that crosses the border takes as long as a few accesses.
+ */
+export interface NativeExchange {
+  /** Context block that `loadContext` reads. */
+  readonly context: Float64Array;
+  /** Fault block of the last run. */
+  readonly fault: Float64Array;
+  /** Pages of the accesses of `runShort`. */
+  readonly pages: Float64Array;
+  /** Their words; as long as `pages`. */
+  readonly words: Uint16Array;
+}
+
+/** A workload made ready for machines of the native engine. */
+export type NativeWorkload = object;
+
 /** A machine of the native engine: blocks as in src/schema.ts. `SimulatedHardware` says what each method does. */
 export interface NativeHardware {
-  loadContext(context: Float64Array): void;
+  loadContext(): void;
+  loadWorkload(workload: NativeWorkload | undefined): void;
   runSynthetic(from: number, count: number): number;
   runRecorded(pages: Float64Array, words: Uint16Array, first: number, count: number, index: number): number;
+  runShort(count: number, index: number): number;
   invlpg(tag: number, page: number): void;
   flushTag(tag: number): void;
   invept(vm: number): void;
   flushAll(): void;
   readCounters(counters: Float64Array): void;
   writeCounters(counters: Float64Array): void;
-  readFault(fault: Float64Array): void;
   readUnique(): Float64Array;
   readReuse(): Float64Array;
   saveState(): Float64Array;
@@ -41,8 +60,9 @@ export interface NativeAddon {
     tier: string,
     machine: Float64Array,
     memory: Uint32Array,
-    workload: WorkloadBlock | undefined,
+    exchange: NativeExchange,
   ) => NativeHardware;
+  readonly Workload: new (tier: string, block: WorkloadBlock) => NativeWorkload;
   /** `SimulatedStack` of src/engine/hardware.ts; `cells` are pairs (entries, ways). */
   readonly Stack: new (
     tier: string,

@@ -17,12 +17,22 @@ import {
   RUN_STATUS,
 } from '../schema.ts';
 import { AccessGenerator, type WorkloadBlock } from './access.ts';
-import { NestedDimension, offsetIn, Physical, type Probe, Radix, WALK, WalkState } from './dimension.ts';
+import {
+  NestedDimension,
+  offsetIn,
+  Physical,
+  type Probe,
+  Radix,
+  type TableZone,
+  WALK,
+  WalkState,
+} from './dimension.ts';
 import { NestedTlb } from './nestedTlb.ts';
 import { ReuseDistances, UniqueEntries } from './observers.ts';
 import { Psc } from './psc.ts';
 import { PteCaches } from './pteCaches.ts';
 import { Pwc } from './pwc.ts';
+import type { SetAssoc } from './setAssoc.ts';
 import { TLB_FLAGS, TlbSide } from './tlb.ts';
 
 /** Accesses generated at a time. */
@@ -54,12 +64,21 @@ const WRITE = ACCESS_KINDS.indexOf('write');
 const FETCH = ACCESS_KINDS.indexOf('fetch');
 const OFFSET_MASK = (1 << KIND_SHIFT) - 1;
 
+/** Tags that may be known before it is looked which are still in use. */
+const FEWEST_TAGS = 4096;
 /** Words of a batch of reads. */
 const PLAIN_READS = new Uint16Array(BATCH);
 /** Places of a whole batch. */
 const EVERY_PLACE = Int32Array.from({ length: BATCH }, (_, place) => place);
 /** The same number, as a 32-bit integer to the JavaScript engine where it is one. */
 const asInteger = (value: number): number => ((value | 0) === value ? value | 0 : value);
+
+/** The zone whose three slots begin at one of a context block. */
+const zoneAt = (context: Float64Array, slot: number): TableZone => ({
+  base: asInteger(context[slot]!),
+  frames: asInteger(context[slot + 1]!),
+  word: asInteger(context[slot + 2]!),
+});
 
 /** The core: hardware state, counters and the way they change. */
 export class Core {
@@ -82,7 +101,11 @@ export class Core {
   missSink: ((page: number) => boolean) | undefined;
   private tag = 0;
   private readonly vmOfTag = new Map<number, number>();
-  private readonly generator: AccessGenerator | undefined;
+  /** Tags that {@link vmOfTag} may hold before it is looked which are still in use. */
+  private mostTags = FEWEST_TAGS;
+  private generator: AccessGenerator | undefined;
+  /** Of every workload that was loaded. */
+  private readonly generators = new WeakMap<WorkloadBlock, AccessGenerator>();
   private readonly pages = new Float64Array(BATCH);
   private readonly words = new Uint16Array(BATCH);
   /** Of a batch that goes in passes: the places of what missed, its pages, and the frames that were read ahead. */
@@ -140,7 +163,7 @@ export class Core {
     this.dataThroughCaches = at('dataThroughCaches') === 1;
     this.staticRun = at('staticRun') === 1;
     this.staticSize = at('staticSize');
-    this.generator = workload ? new AccessGenerator(workload) : undefined;
+    if (workload) this.loadWorkload(workload);
   }
 
   /** A copy of the counters, laid out by the schema. */
@@ -157,24 +180,53 @@ export class Core {
 
   /** Loads a context block: what CR3 and the nested root pointer hold, and the zones that the tables live in. */
   loadContext(context: Float64Array): void {
-    const at = (field: keyof typeof CONTEXT): number => asInteger(context[CONTEXT[field]]!);
     this.settle();
-    this.tag = at('tag');
-    this.vmOfTag.set(this.tag, at('vm'));
-    this.table.root = at('root');
-    this.table.owner = this.tag;
-    this.table.zone = { base: at('guestZoneBase'), frames: at('guestZoneFrames'), word: at('guestZoneWord') };
-    if (this.nested) {
-      const table = this.nested.table;
-      table.root = at('nestedRoot');
-      table.owner = at('vm');
-      table.zone = { base: at('nestedZoneBase'), frames: at('nestedZoneFrames'), word: at('nestedZoneWord') };
+    this.tag = asInteger(context[CONTEXT.tag]!);
+    const vm = asInteger(context[CONTEXT.vm]!);
+    this.noteVm(this.tag, vm);
+    const { table, nested } = this;
+    table.root = asInteger(context[CONTEXT.root]!);
+    table.owner = this.tag;
+    table.zone = zoneAt(context, CONTEXT.guestZoneBase);
+    if (nested === undefined) return;
+    nested.table.root = asInteger(context[CONTEXT.nestedRoot]!);
+    nested.table.owner = vm;
+    nested.table.zone = zoneAt(context, CONTEXT.nestedZoneBase);
+  }
+
+  /** Notes which vm a tag belongs to. Tags that no structure holds any more are forgotten before they become too many. */
+  private noteVm(tag: number, vm: number): void {
+    const { vmOfTag } = this;
+    if (vmOfTag.size >= this.mostTags && !vmOfTag.has(tag)) {
+      const held = new Set<number>();
+      for (const cache of this.taggedCaches()) cache.addOwners(held);
+      for (const known of vmOfTag.keys()) if (!held.has(known)) vmOfTag.delete(known);
+      this.mostTags = Math.max(FEWEST_TAGS, 2 * vmOfTag.size);
     }
+    vmOfTag.set(tag, vm);
+  }
+
+  /** The structures whose entries carry tags. */
+  private *taggedCaches(): Generator<SetAssoc, void, undefined> {
+    for (const side of [this.l1d, this.l1i, this.stlb])
+      for (const array of side?.arrays ?? []) yield array.cache;
+    for (const level of this.table.psc.present) yield level.cache;
+  }
+
+  /** What {@link runSynthetic} draws from, from now on. */
+  loadWorkload(workload: WorkloadBlock): void {
+    let generator = this.generators.get(workload);
+    if (generator === undefined) {
+      generator = new AccessGenerator(workload);
+      this.generators.set(workload, generator);
+    }
+    this.generator = generator;
   }
 
   /** Runs accesses [from, from + count) of the workload. Returns how many completed; fewer than `count` after a fault. */
   runSynthetic(from: number, count: number): number {
-    const generator = this.generator!;
+    const { generator } = this;
+    if (generator === undefined) return 0;
     if (generator.hasRuns && !this.dataThroughCaches) return this.runPages(from, count);
     // Passes look at no offsets, and kinds matter to them only if any access writes.
     const isPlain = this.goesInPasses() && !generator.hasWrites;
@@ -541,7 +593,8 @@ export class Core {
   invept(vm: number): void {
     this.state.pwc?.cache.clear();
     if (!this.nested) return;
-    for (const [tag, owner] of this.vmOfTag) if (owner === vm) this.flushTag(tag);
+    const isOfVm = (tag: number): boolean => this.vmOfTag.get(tag) === vm;
+    for (const cache of this.taggedCaches()) cache.dropOwners(isOfVm);
     this.nested.ntlb?.cache.dropOwner(vm);
     this.nested.table.psc.dropOwner(vm);
   }

@@ -192,9 +192,22 @@ export class SetAssoc {
 
   /** Drops all of an owner. */
   dropOwner(owner: number): void {
-    for (let slot = 0; slot < this.keys.length; slot++) {
-      if (this.valid(slot) && this.owners[slot] === owner) this.drop(slot);
+    const { owners } = this;
+    for (let slot = 0; slot < owners.length; slot++) {
+      if (owners[slot] === owner && this.valid(slot)) this.drop(slot);
     }
+  }
+
+  /** Drops all of the owners that a predicate holds of. */
+  dropOwners(isDropped: (owner: number) => boolean): void {
+    for (let slot = 0; slot < this.keys.length; slot++) {
+      if (this.valid(slot) && isDropped(this.owners[slot]!)) this.drop(slot);
+    }
+  }
+
+  /** Adds every owner that it holds something of to a set. */
+  addOwners(to: Set<number>): void {
+    for (let slot = 0; slot < this.keys.length; slot++) if (this.valid(slot)) to.add(this.owners[slot]!);
   }
 
   /** Drops everything. */

@@ -34,7 +34,6 @@ export class Backing {
   readonly #tablesFrom: number;
   readonly #tablesTo: number;
   readonly #taken = new Float64Array(TAKEN_AT_A_TIME);
-  #backed = 0;
 
   constructor(options: BackingOptions) {
     const { footprint, sizeIndex } = options;
@@ -46,11 +45,6 @@ export class Backing {
     this.#tablesFrom = Math.max(this.#dataPages, Math.floor(base / this.framesPerPage));
     this.#tablesTo = Math.max(this.#tablesFrom, Math.ceil((base + frames) / this.framesPerPage));
     this.#hostPages = new Uint32Array(this.#dataPages + this.#tablesTo - this.#tablesFrom);
-  }
-
-  /** Host pages behind the guest. */
-  get pages(): number {
-    return this.#backed;
   }
 
   /**
@@ -84,7 +78,6 @@ export class Backing {
       // What ended the run of bare pages is backed already.
       page += bare < TAKEN_AT_A_TIME ? bare + 1 : bare;
     }
-    this.#backed += taken;
     return taken;
   }
 

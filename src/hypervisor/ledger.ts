@@ -47,11 +47,15 @@ export const LEDGER = {
   },
   hiddenFaultExits: {
     kind: 'exit',
-    about: 'page faults hidden from the guest: a shadow entry was absent and was filled',
+    about: 'page faults hidden from the guest: a shadow entry was absent (or out of date) and was filled',
   },
   dirtyFaultExits: {
     kind: 'exit',
     about: "hidden faults of a first write: the guest's D was set, and its shadow entry made writable",
+  },
+  spuriousFaultExits: {
+    kind: 'exit',
+    about: 'page faults after which nothing was left to do: the processor held an older right',
   },
   tableWriteExits: { kind: 'exit', about: 'writes to a write-protected guest table page, emulated' },
   unsyncExits: { kind: 'exit', about: 'first writes to a guest table page, which then went out of sync' },

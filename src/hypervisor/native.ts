@@ -99,10 +99,6 @@ export class NativePlatform implements Platform {
     return this.vcpu.space;
   }
 
-  get nestedRoot(): number {
-    return 0;
-  }
-
   attach(vcpu: number, processor: Processor): void {
     const cpu = this.vcpuAt(vcpu);
     cpu.processor = processor;

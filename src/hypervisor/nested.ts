@@ -36,10 +36,6 @@ export class NestedPlatform extends VirtualisedPlatform {
     this.nestedTable = new PageTable({ levels, zone, tableFlags: tableFlags(ad) });
   }
 
-  override get nestedRoot(): number {
-    return this.nestedTable.root;
-  }
-
   override translate(space: AddressSpace, page: number): Translation | undefined {
     const guest = super.translate(space, page);
     if (guest === undefined) return undefined;
@@ -83,7 +79,13 @@ export class NestedPlatform extends VirtualisedPlatform {
 
   #checkViolation({ gpaFrame, row }: Fault): void {
     const place = `GPA 0x${gpaFrame.toString(16)}000 (row ${ROWS[row]})`;
-    this.checkGuestFrame(gpaFrame, place);
+    const { dataFrames, guestZone } = this.footprint;
+    const inTables = gpaFrame >= guestZone.base && gpaFrame < guestZone.base + guestZone.frames;
+    if (gpaFrame >= dataFrames && !inTables)
+      throw new NestwalkError(
+        'table.corrupt',
+        `the guest's table leads to ${place}, which is no memory of the guest`,
+      );
     if (this.nestedTable.mapped(gpaFrame)) {
       throw new NestwalkError('engine.failed', `a nested violation at ${place}, which the nested table maps`);
     }

@@ -8,7 +8,7 @@ import { newRun } from '../memory/entryWriter.ts';
 import type { Fault } from '../memory/hardwareInterface.ts';
 import { entryPages, type FrameSource, type PageTable } from '../memory/pageTable.ts';
 import type { EntryRun, Zone } from '../memory/simulatedMemory.ts';
-import { ENTRIES_PER_TABLE, ENTRY } from '../schema.ts';
+import { ENTRIES_PER_TABLE, ENTRY, PAGE_SIZES } from '../schema.ts';
 import { Backing } from './backing.ts';
 import { GuestSpace, NativePlatform, type PlatformOptions } from './native.ts';
 import type { AddressSpace, Translation } from './platform.ts';
@@ -202,8 +202,9 @@ export class ParavirtPlatform extends NativePlatform {
     const { framesPerPage } = this.#backing;
     if (entryPages(run.level) > framesPerPage) {
       throw new NestwalkError(
-        'table.corrupt',
-        `the guest maps a leaf of level ${run.level}, larger than its host pages, which need not lie in a row`,
+        'usage',
+        `a paravirtual guest maps a page of ${PAGE_SIZES[run.level - 1]}, larger than its host pages, which need not lie in a row; ` +
+          'give it host pages of that size (in the `setup` of a scenario: `largestPage`)',
       );
     }
     const own = this.#hostRun;

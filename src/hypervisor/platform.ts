@@ -38,8 +38,6 @@ export interface Platform extends PagingPlatform {
   readonly current: AddressSpace | undefined;
   /** Tag of guest-physical mappings, and the part of every tag that is the virtual machine's. */
   readonly vm: number;
-  /** Root of the nested table, a frame number in HPA space; 0 on a platform without one. */
-  readonly nestedRoot: number;
   /**
    * From now on this is what a virtual processor runs on: loads and invalidations go there. It is loaded with what the
    * virtual processor has loaded. Before, they are ignored: a processor that has run nothing has nothing cached.

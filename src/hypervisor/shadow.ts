@@ -64,8 +64,10 @@ export class ShadowPlatform extends VirtualisedPlatform {
   #gpaFrame = 0;
   /** … and the AND of R/W. */
   #writable = false;
-  /** Whether the last descent through shadow pages had to make a link. */
+  /** Whether the last descent through shadow pages had to make a link, … */
   #linked = false;
+  /** … or to give one other rights. */
+  #relinked = false;
 
   constructor(options: ShadowPlatformOptions) {
     super(options);
@@ -228,10 +230,15 @@ export class ShadowPlatform extends VirtualisedPlatform {
 
   /**
    * After a walk that found a leaf which allows the access: sets D for a write, puts host memory behind the page if there
-   * is none, and fills one shadow entry.
+   * is none, and fills one shadow entry, unless it is as it should be. Then a paging-structure cache of the processor had
+   * kept an older right of an entry above it, and dropped that with the fault.
    * @returns what kind of fault this was
    */
-  #mend(space: ShadowSpace, page: number, write: boolean): 'hiddenFaultExits' | 'dirtyFaultExits' {
+  #mend(
+    space: ShadowSpace,
+    page: number,
+    write: boolean,
+  ): 'hiddenFaultExits' | 'dirtyFaultExits' | 'spuriousFaultExits' {
     const { halves } = space.table.zone;
     const leaf = this.#path[this.#leafLevel];
     const clean = write && (halves[leaf] & ENTRY.dirty) === 0;
@@ -241,8 +248,10 @@ export class ShadowPlatform extends VirtualisedPlatform {
     const shadow = this.#descend(space, page, level);
     const index = indexAt(page, level);
     const present = !this.#linked && entryPresent(this.#pages.lowOf(shadow, index));
-    this.#fill(space, shadow, index, level, hostFrame);
-    return present && clean ? 'dirtyFaultExits' : 'hiddenFaultExits';
+    const changed = this.#fill(space, shadow, index, level, hostFrame) || this.#relinked;
+    if (!present) return 'hiddenFaultExits';
+    if (clean) return 'dirtyFaultExits';
+    return changed ? 'hiddenFaultExits' : 'spuriousFaultExits';
   }
 
   /** Level of the shadow leaf: of the smaller of the guest's leaf and a host page. */
@@ -274,6 +283,7 @@ export class ShadowPlatform extends VirtualisedPlatform {
     const pages = this.#pages;
     const { table } = space;
     this.#linked = false;
+    this.#relinked = false;
     let shadow = pages.ofTable(table.root);
     pages.writes[shadow] = 0;
     for (let level = table.levels; level > to; level--) {
@@ -283,7 +293,10 @@ export class ShadowPlatform extends VirtualisedPlatform {
       let child: number;
       if (entryPresent(low)) {
         child = pages.childOf(shadow, index);
-        if (((low ^ flags) & ENTRY.writable) !== 0) pages.setFlags(shadow, index, flags);
+        if (((low ^ flags) & ENTRY.writable) !== 0) {
+          pages.setFlags(shadow, index, flags);
+          this.#relinked = true;
+        }
       } else {
         child = level > this.#leafLevel ? this.#ofTable(space, level) : this.#ofMemory(level - 1);
         pages.link(shadow, index, child, flags);
@@ -330,10 +343,14 @@ export class ShadowPlatform extends VirtualisedPlatform {
     return this.#pages.makeOfMemory(first, level);
   }
 
-  /** Writes the shadow leaf of the last walk's page. @param hostFrame behind its guest frame */
-  #fill(space: ShadowSpace, shadow: number, index: number, level: number, hostFrame: number): void {
+  /**
+   * Writes the shadow leaf of the last walk's page.
+   * @param hostFrame behind its guest frame
+   * @returns whether that changed it
+   */
+  #fill(space: ShadowSpace, shadow: number, index: number, level: number, hostFrame: number): boolean {
     const flags = LINK | (this.#mayWrite(space, level) ? WRITABLE : 0) | (level > 1 ? ENTRY.pageSize : 0);
-    this.#pages.writeLeaf(shadow, index, hostFrame - (hostFrame % entryPages(level)), flags);
+    return this.#pages.writeLeaf(shadow, index, hostFrame - (hostFrame % entryPages(level)), flags);
   }
 
   /** Finds the shadow root of an address space that is loaded now, or makes it; nothing below it is built. */

@@ -116,11 +116,19 @@ export class ShadowPages {
     return entryFrame(halves[at], halves[at + 1]) - this.zone.base;
   }
 
-  /** Writes a leaf where there is none, or another one in its place. */
-  writeLeaf(page: number, index: number, hostFrame: number, flags: number): void {
+  /**
+   * Writes a leaf where there is none, or another one in its place.
+   * @returns whether that changed the entry
+   */
+  writeLeaf(page: number, index: number, hostFrame: number, flags: number): boolean {
+    const { halves } = this.zone;
     const at = this.halfOf(page, index);
-    this.zone.halves[at] = entryLow(hostFrame, flags);
-    this.zone.halves[at + 1] = entryHigh(hostFrame);
+    const low = entryLow(hostFrame, flags);
+    const high = entryHigh(hostFrame);
+    const changed = halves[at] !== low || halves[at + 1] !== high;
+    halves[at] = low;
+    halves[at + 1] = high;
+    return changed;
   }
 
   /** Gives a present entry other flags. */

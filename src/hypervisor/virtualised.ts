@@ -1,5 +1,4 @@
 /** What platforms have in common on which the guest runs in a mode of its own, left by VM exits: nested and shadow. */
-import { NestwalkError } from '../errors.ts';
 import { entryPages, type FrameSource } from '../memory/pageTable.ts';
 import { NativePlatform, type PlatformOptions, type VirtualCpu } from './native.ts';
 import type { AddressSpace, GuestFootprint } from './platform.ts';
@@ -90,16 +89,5 @@ export abstract class VirtualisedPlatform extends NativePlatform {
       this.enter();
     }
     super.onShootdown(space, pages);
-  }
-
-  /** @throws NestwalkError `table.corrupt` for a guest frame where the guest has no memory */
-  protected checkGuestFrame(gpaFrame: number, place: string): void {
-    const { dataFrames, guestZone } = this.footprint;
-    if (gpaFrame < dataFrames) return;
-    if (gpaFrame >= guestZone.base && gpaFrame < guestZone.base + guestZone.frames) return;
-    throw new NestwalkError(
-      'table.corrupt',
-      `the guest's table leads to ${place}, which is no memory of the guest`,
-    );
   }
 }

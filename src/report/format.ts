@@ -1,2 +1,13 @@
 /** Numbers, bytes and times as people read them. They are written for the browser, so that a page says what a terminal says. */
-export { bytes, count, decimal, duration, fine, mean, perCent, rate, ratio } from './browser/format.js';
+export {
+  bytes,
+  count,
+  countOf,
+  decimal,
+  duration,
+  fine,
+  mean,
+  perCent,
+  rate,
+  ratio,
+} from './browser/format.js';

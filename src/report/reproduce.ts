@@ -1,7 +1,7 @@
 /** Published claims and what became of them, as text and as Markdown. */
 import type { ClaimResult, Reproduction, Verdict } from '../reproduce/claim.ts';
 import { figureText, gateText } from '../reproduce/verdict.ts';
-import { duration } from './format.ts';
+import { countOf, duration } from './format.ts';
 import { facts, type Style, table, text } from './table.ts';
 
 /** Characters of a column of the table on a terminal. */
@@ -103,7 +103,7 @@ const cell = (value: string): string =>
 export function reproductionMarkdown(reproduction: Reproduction): string {
   const { claims, scale } = reproduction;
   const lines = [
-    `${claims.length} claims, ${scale} scale: ${tallyText(reproduction)}.`,
+    `${countOf(claims.length, 'claim')}, ${scale} scale: ${tallyText(reproduction)}.`,
     '',
     '| claim | | mark | published | ours | verdict |',
     '|---|---|---|---|---|---|',

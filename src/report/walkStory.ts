@@ -5,7 +5,7 @@
 import type { ResolvedConfig } from '../config/resolved.ts';
 import type { WalkHit, WalkStep, WalkSteps } from '../results/types.ts';
 import { PAGE_SIZES, type PageSize } from '../schema.ts';
-import { count } from './format.ts';
+import { count, countOf } from './format.ts';
 import { matrixShape } from './terminal.ts';
 
 /** Who answered: by this events are coloured. `none` where nobody was asked. */
@@ -83,8 +83,8 @@ const ANSWERS: Record<WalkHit['structure'], string> = {
 };
 const TLBS: readonly string[] = ['l1d', 'l1i', 'stlb'];
 
-const references = (number: number): string => (number === 1 ? '1 reference' : `${count(number)} references`);
-const cycles = (number: number): string => (number === 1 ? '1 cycle' : `${count(number)} cycles`);
+const references = (number: number): string => countOf(number, 'reference');
+const cycles = (number: number): string => countOf(number, 'cycle');
 
 /** Level whose entries map pages of a size: 4KiB at 1, 2MiB at 2, 1GiB at 3. */
 const leafLevel = (size: PageSize): number => PAGE_SIZES.indexOf(size) + 1;

@@ -60,6 +60,8 @@ export const PRICES: Readonly<Record<LedgerCause, Price>> = {
   guestFaultExits: exit('reinject'),
   hiddenFaultExits: exit('hiddenFault'),
   dirtyFaultExits: exit('dirtyFault'),
+  // To know that nothing is left to do, the hypervisor has to walk the guest's table and look at the shadow entry.
+  spuriousFaultExits: exit('hiddenFault'),
   tableWriteExits: exit('emulateWrite'),
   unsyncExits: exit('unsync'),
   unshadowExits: exit('unshadow'),

@@ -14,6 +14,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
@@ -97,6 +98,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such folder',
   ENOTDIR: 'it is no folder',
   EISDIR: 'it is a folder',
+  EEXIST: 'a file of that name is in the way',
 };
 
 /** Why the file system refused something, in words. */
@@ -113,18 +115,20 @@ export function folderError(what: string, cause: unknown): NestwalkError {
 }
 
 /**
- * Makes a folder and those around it. Node says of a read-only file system that there is no such folder, so that the
- * innermost one that is missing is tried by itself, for the true reason.
+ * Makes a folder and those around it, the outermost that is missing by itself first: asked for all at once, Node says of a
+ * read-only file system that there is no such folder, and never comes back where folders cannot be made at all (/proc).
  */
 export function makeFolder(folder: string): void {
+  let missing = path.resolve(folder);
+  if (existsSync(missing) && statSync(missing).isDirectory()) return;
+  while (!existsSync(path.dirname(missing))) missing = path.dirname(missing);
   try {
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(missing);
   } catch (error) {
-    let missing = path.resolve(folder);
-    while (!existsSync(path.dirname(missing))) missing = path.dirname(missing);
-    if (!existsSync(missing)) mkdirSync(missing);
-    throw error;
+    // Another process may have made it meanwhile.
+    if (!existsSync(missing) || !statSync(missing).isDirectory()) throw error;
   }
+  mkdirSync(folder, { recursive: true });
 }
 
 /** Makes the names of an entry of a folder durable; some systems cannot, and then it is not to be had. */

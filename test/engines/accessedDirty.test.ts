@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { MachineConfig } from '../../src/config/resolved.ts';
 import { ENTRY } from '../../src/schema.ts';
 import { Bed, CLEAN, FULL } from '../support/bed.ts';
-import { ENGINES } from '../support/engines.ts';
+import { EVERY_WAY } from '../support/engines.ts';
 
 const TLB = [
   {
@@ -26,7 +26,7 @@ function path(bed: Bed, table: 'guest' | 'nested', page: number, leafLevel = 1):
   return levels.join(' ');
 }
 
-describe.each(ENGINES)('$name: one dimension', (engine) => {
+describe.each(EVERY_WAY)('$name: one dimension', (engine) => {
   const clean = (machine: Partial<MachineConfig> = {}): Bed =>
     new Bed({ mode: 'native', machine, tableFlags: CLEAN }).map(1, 10, { flags: CLEAN });
 
@@ -131,7 +131,7 @@ describe.each(ENGINES)('$name: one dimension', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: two dimensions', (engine) => {
+describe.each(EVERY_WAY)('$name: two dimensions', (engine) => {
   const GPA = 100;
   /** Page 1 on GPA frame 100, nothing accessed; guest tables are backed from host frame 400. */
   function bed(machine: Partial<MachineConfig>, { guest = CLEAN, data = CLEAN, tables = CLEAN } = {}): Bed {

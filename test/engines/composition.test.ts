@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import type { TlbArrayConfig } from '../../src/config/resolved.ts';
 import { ENTRY, PAGE_SIZES } from '../../src/schema.ts';
 import { Bed, FULL, type Rig } from '../support/bed.ts';
-import { ENGINES } from '../support/engines.ts';
+import { EVERY_WAY } from '../support/engines.ts';
 
 const L1D: TlbArrayConfig[] = [{ entries: 8, ways: 8, sizes: [...PAGE_SIZES], replacement: 'lru' }];
 /** One line: after an access, the line of its own host physical address. */
@@ -50,7 +50,7 @@ function bedOf(g: number, h: number, machine = MACHINE): Bed {
 /** The line that the last access went to. With one cache of one line the state ends [1, line, owner]. */
 const lastLine = (rig: Rig): number => rig.state().at(-2)!;
 
-describe.each(ENGINES)('$name', (engine) => {
+describe.each(EVERY_WAY)('$name', (engine) => {
   it.each(PAIRS)('$guest guest page on $nested: the walk, and the TLB entry it leaves', ({ g, h }) => {
     const rig = bedOf(g, h).machine(engine);
     expect(rig.read(PAGE, 0x3c8).status).toBe('done');

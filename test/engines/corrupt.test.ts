@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { ENTRY } from '../../src/schema.ts';
 import { Bed, FULL } from '../support/bed.ts';
-import { ENGINES } from '../support/engines.ts';
+import { EVERY_WAY } from '../support/engines.ts';
 
 const GPA = 100;
 const FAR = 512 ** 3;
@@ -27,7 +27,7 @@ function badFrames(bed: Bed, dimension: 'guest' | 'nested'): number[] {
   return [0, base - 1, base + frames, 2 ** 32 + base, 2 ** 40 - 1];
 }
 
-describe.each(ENGINES)('$name', (engine) => {
+describe.each(EVERY_WAY)('$name', (engine) => {
   it.each([4, 3, 2])('a pointer of level %i out of its zone, in one dimension', (level) => {
     const bed = bedOf('native');
     const entry = bed.entry(bed.guest, 1, level);

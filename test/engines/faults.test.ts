@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { MachineConfig, TlbArrayConfig } from '../../src/config/resolved.ts';
 import { ENTRY } from '../../src/schema.ts';
 import { Bed, CLEAN, FULL } from '../support/bed.ts';
-import { ENGINES } from '../support/engines.ts';
+import { EVERY_WAY } from '../support/engines.ts';
 
 const EIGHT = { entries: 8, ways: 8 };
 const TLB: TlbArrayConfig[] = [{ ...EIGHT, sizes: ['4KiB', '2MiB', '1GiB'], replacement: 'lru' }];
@@ -19,7 +19,7 @@ const nested = (machine: Partial<MachineConfig> = {}): Bed =>
   new Bed({ mode: 'nested', machine }).map(1, GPA).back(GPA, 300).backTables(400);
 const tableFrame = (bed: Bed, level: number): number => bed.entry(bed.guest, 1, level).tableFrame;
 
-describe.each(ENGINES)('$name: where a walk stops', (engine) => {
+describe.each(EVERY_WAY)('$name: where a walk stops', (engine) => {
   it.each(LEVELS)('1-D, entry of level %i absent: a guest fault, its own read counted', (level) => {
     const bed = native();
     bed.entry(bed.guest, 1, level).change({ clear: ENTRY.present });
@@ -113,7 +113,7 @@ describe.each(ENGINES)('$name: where a walk stops', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: rights', (engine) => {
+describe.each(EVERY_WAY)('$name: rights', (engine) => {
   it.each(LEVELS)(
     '1-D, R/W clear at level %i: reads and fetches pass, a write faults at the leaf',
     (level) => {
@@ -222,7 +222,7 @@ describe.each(ENGINES)('$name: rights', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: bookkeeping of an access that faults', (engine) => {
+describe.each(EVERY_WAY)('$name: bookkeeping of an access that faults', (engine) => {
   it('counts nothing but its references, the fault, and what caches saw', () => {
     const bed = nested({ l1d: TLB, stlb: TLB, psc: PSC, ntlb: NTLB });
     bed.entry(bed.guest, 1, 1).change({ clear: ENTRY.present });
@@ -264,7 +264,7 @@ describe.each(ENGINES)('$name: bookkeeping of an access that faults', (engine) =
   });
 });
 
-describe.each(ENGINES)('$name: what goes before the fault is reported', (engine) => {
+describe.each(EVERY_WAY)('$name: what goes before the fault is reported', (engine) => {
   it('TLB entries of the tag that cover the address, on every side and of every size', () => {
     const each: TlbArrayConfig[] = (['4KiB', '2MiB', '1GiB'] as const).map((size) => ({
       ...TLB[0],

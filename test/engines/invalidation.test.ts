@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { MachineConfig, TlbArrayConfig } from '../../src/config/resolved.ts';
 import { ENTRY } from '../../src/schema.ts';
 import { Bed, FULL, type Rig } from '../support/bed.ts';
-import { ENGINES } from '../support/engines.ts';
+import { EVERY_WAY } from '../support/engines.ts';
 
 const EIGHT = { entries: 8, ways: 8 };
 const ARRAY = (sizes: TlbArrayConfig['sizes']): TlbArrayConfig => ({
@@ -56,7 +56,7 @@ function warm(rig: Rig): Rig {
   return rig;
 }
 
-describe.each(ENGINES)('$name: TLBs', (engine) => {
+describe.each(EVERY_WAY)('$name: TLBs', (engine) => {
   /** Whether each context still hits: A and B of tag 1, of tag 2, of tag 3. */
   const KEPT: Record<'native' | 'nested', Record<Operation, string>> = {
     nested: {
@@ -137,7 +137,7 @@ describe.each(ENGINES)('$name: TLBs', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: paging-structure caches', (engine) => {
+describe.each(EVERY_WAY)('$name: paging-structure caches', (engine) => {
   /** References of a read of A by tags 1, 2, 3 (vm 2), from the level where a walk can start. */
   it.each([
     ['native', 'invlpg(1, A)', [4, 1, 1]],
@@ -171,7 +171,7 @@ describe.each(ENGINES)('$name: paging-structure caches', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: nested TLB and nested PSC', (engine) => {
+describe.each(EVERY_WAY)('$name: nested TLB and nested PSC', (engine) => {
   it.each([
     // 4 guest references remain where the nested TLB has all five translations.
     ['invlpg(1, A)', 4, 4],
@@ -216,7 +216,7 @@ describe.each(ENGINES)('$name: nested TLB and nested PSC', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: page-walk cache and PTE caches', (engine) => {
+describe.each(EVERY_WAY)('$name: page-walk cache and PTE caches', (engine) => {
   const PWC = { entries: 16, ways: 16, holds: '2d' as const, latency: 0 };
   const modes = (['native', 'nested'] as const).flatMap((mode) =>
     Object.keys(OPERATIONS).map((operation) => [mode, operation] as const),
@@ -249,7 +249,7 @@ describe.each(ENGINES)('$name: page-walk cache and PTE caches', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: an edit without an invalidation', (engine) => {
+describe.each(EVERY_WAY)('$name: an edit without an invalidation', (engine) => {
   it('a TLB entry goes on with the old frame until it is invalidated', () => {
     const bed = new Bed({ mode: 'native', machine: { l1d: TLB } }).map(A, 10);
     const rig = bed.machine(engine);
@@ -324,7 +324,7 @@ describe.each(ENGINES)('$name: an edit without an invalidation', (engine) => {
   });
 });
 
-describe.each(ENGINES)(
+describe.each(EVERY_WAY)(
   '$name: entries of two sizes for one address, after an edit without an invalidation',
   (engine) => {
     /** Page 512 as a clean 4 KiB page; then the guest makes the region one large page and says nothing. */
@@ -387,7 +387,7 @@ describe.each(ENGINES)(
   },
 );
 
-describe.each(ENGINES)('$name: in a run that is promised to change nothing', (engine) => {
+describe.each(EVERY_WAY)('$name: in a run that is promised to change nothing', (engine) => {
   /** L1 and STLB that an engine may lay out in a shorter way for such a run. */
   const bed = (): Bed =>
     new Bed({

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GeometryConfig, MachineConfig } from '../../src/config/resolved.ts';
 import { Bed, type Counts, type Rig } from '../support/bed.ts';
-import { ENGINES, type Engine } from '../support/engines.ts';
+import { type Engine, EVERY_WAY } from '../support/engines.ts';
 
 const EIGHT: GeometryConfig = { entries: 8, ways: 8 };
 const NTLB = { ...EIGHT, holds: 'all' as const, latency: 0 };
@@ -23,7 +23,7 @@ function neighbours(engine: Engine, machine: Partial<MachineConfig>): Rig {
   return bed.machine(engine);
 }
 
-describe.each(ENGINES)('$name: cached walk states', (engine) => {
+describe.each(EVERY_WAY)('$name: cached walk states', (engine) => {
   it.each<[string, number, Partial<MachineConfig>, number]>([
     ['nothing', 24, {}, A],
     ['the nested TLB has every guest table, not the data page', 8, { ntlb: NTLB }, B],
@@ -44,7 +44,7 @@ describe.each(ENGINES)('$name: cached walk states', (engine) => {
 /** Pages that share all entries above a level, and none from that level down, in a space of n levels. */
 const apart = (level: number): number => 512 ** (level - 1);
 
-describe.each(ENGINES)('$name: where a walk starts after a hit', (engine) => {
+describe.each(EVERY_WAY)('$name: where a walk starts after a hit', (engine) => {
   const LEVELS = [2, 3, 4, 5].flatMap((n) =>
     Array.from({ length: n - 1 }, (_, k) => ({ n, k: k + 2, key: `l${k + 2}` as 'l2' })),
   );
@@ -150,7 +150,7 @@ describe.each(ENGINES)('$name: where a walk starts after a hit', (engine) => {
   });
 });
 
-describe.each(ENGINES)('$name: nothing is counted twice', (engine) => {
+describe.each(EVERY_WAY)('$name: nothing is counted twice', (engine) => {
   const machine: Partial<MachineConfig> = {
     l1d: [{ entries: 1, ways: 1, sizes: ['4KiB'], replacement: 'lru' }],
     stlb: TLB,

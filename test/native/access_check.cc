@@ -25,6 +25,7 @@ struct Workload {
   std::vector<double> components;
   std::vector<double> links;
   std::vector<std::vector<std::uint32_t>> tables;
+  tier::GeneratorScratch scratch;
   tier::AccessGenerator generator;
 };
 
@@ -93,7 +94,8 @@ std::unique_ptr<Workload> read_workload() {
     pointers.push_back(table.data());
   }
   if (!workload->generator.init(workload->components.data(), components, workload->links.data(), links, pointers.data(),
-                                pointers.size(), low, high)) {
+                                pointers.size(), low, high) ||
+      !workload->generator.use(&workload->scratch)) {
     std::abort();
   }
   return workload;

@@ -159,7 +159,7 @@ class Shadow {
 
   /**
    * A fault of a page that the guest maps. Where the shadow entry is there and allows the access already, a paging-structure
-   * cache had kept an old right, and the retry will not find it there any more: that too is hidden from the guest.
+   * cache had kept an older right, and the retry will not find it there any more: nothing is left to do.
    */
   onHiddenFault(page: number, write: boolean): void {
     const steps = this.#kernel.table.path(page);
@@ -174,7 +174,8 @@ class Shadow {
       this.#host.back(guestLeaf.frame + (page % this.#settings.guestPage.frames));
       this.fill(page);
     }
-    this.#ledger.count(present && clean ? 'dirtyFaultExits' : 'hiddenFaultExits');
+    if (!present) this.#ledger.count('hiddenFaultExits');
+    else this.#ledger.count(clean ? 'dirtyFaultExits' : 'spuriousFaultExits');
   }
 }
 

@@ -22,9 +22,12 @@ describe('native/schema.h', () => {
 describe('twins', () => {
   /** Files that stand alone, each with the reason. */
   const ALONE: Record<string, string> = {
-    'native/hardware/buffer.h': 'aligned memory; JavaScript has typed arrays',
+    'native/hardware/buffer.h': 'aligned memory, lists, a map; JavaScript has typed arrays and maps',
+    'native/hardware/leafTables.h': 'where a lull finds leaf entries',
     'native/hardware/lruSets.h':
       'layouts of lru sets for vector instructions; the twin has the plain one in setAssoc.ts',
+    'native/hardware/lull.h': 'the static way for a stretch of any run; the twin takes accesses one by one',
+    'native/hardware/owners.h': 'numbers for tags; the twin keeps a tag beside each key',
     'native/hardware/passArray.h':
       'lru arrays of static runs, without payloads; the twin has setAssoc.ts for all runs',
     'native/hardware/staticWalk.h':

@@ -7,6 +7,7 @@ import { createHardware, type HardwareSetup, type SimulatedHardware } from '../.
 import { type EngineChoice, loadNative, type NativeAddon } from '../../src/engine/loader.ts';
 import { NestwalkError } from '../../src/errors.ts';
 import { execute, type RunOutcome } from '../../src/run/execute.ts';
+import { MACHINE } from '../../src/schema.ts';
 
 /** One engine, and for the native one its tier. */
 export interface Engine {
@@ -63,6 +64,17 @@ function nativeEngine(found: NativeAddon, tier: string): Engine {
   };
 }
 
+/** The same engine looking for lulls at every turn, however short. Its `execute` is the plain engine's. */
+const eager = (engine: Engine): Engine => ({
+  ...engine,
+  name: `${engine.name}, eager`,
+  create: (setup) => {
+    const machine = setup.machine.slice();
+    machine[MACHINE.eagerLulls] = 1;
+    return engine.create({ ...setup, machine });
+  },
+});
+
 /** Every engine that runs here, the twin first. */
 export const ENGINES: readonly Engine[] = [
   twin,
@@ -70,5 +82,10 @@ export const ENGINES: readonly Engine[] = [
 ];
 /** The engines that are held against the twin. */
 export const NATIVE_ENGINES = ENGINES.slice(1);
+/**
+ * Every engine, and those that find lulls once more as they look for them at every turn: what an access does must not
+ * depend on the way that it takes.
+ */
+export const EVERY_WAY: readonly Engine[] = [...ENGINES, ...NATIVE_ENGINES.map(eager)];
 /** The TypeScript twin. */
 export const TWIN = twin;

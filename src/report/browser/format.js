@@ -9,6 +9,14 @@ const GROUPS = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
 export const count = (value) => GROUPS.format(value);
 
 /**
+ * So many of something: `1 figure`, `1,234 figures`.
+ * @param {number} value
+ * @param {string} noun
+ * @param {string} [nouns] its plural
+ */
+export const countOf = (value, noun, nouns = `${noun}s`) => `${count(value)} ${value === 1 ? noun : nouns}`;
+
+/**
  * A number with so many decimals, thousands apart.
  * @param {number} value
  * @param {number} digits

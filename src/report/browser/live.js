@@ -2,7 +2,7 @@
 
 import { chosenRows, firstChoice, isDone, labelOf, measureOf, seriesOf, shown, slicesOf } from './figure.js';
 import { drawFigure } from './figures.js';
-import { count, duration, fine, rate } from './format.js';
+import { count, countOf, duration, fine, rate } from './format.js';
 import { hideTip, takeTitles, workTips } from './tips.js';
 
 /**
@@ -155,7 +155,7 @@ function phaseText({ phase, failed, heard, passes }) {
     return `Finished, with ${count(failed)} failed: --retry-failed runs them again.`;
   if (phase === 'running' && passes.length > 0) {
     const cells = passes.reduce((sum, pass) => sum + pass.cells, 0);
-    return `Running: ${count(cells)} ${cells === 1 ? 'cell' : 'cells'} under way in ${count(passes.length)} ${passes.length === 1 ? 'process' : 'processes'}.`;
+    return `Running: ${countOf(cells, 'cell')} under way in ${countOf(passes.length, 'process', 'processes')}.`;
   }
   return phase === 'stopped' && heard ? `${text} Last heard of at ${moment(heard)}.` : text;
 }

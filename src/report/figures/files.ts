@@ -1,8 +1,8 @@
 /** The figures of a report as files for papers: SVG and PNG of every slice. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { NestwalkError } from '../../errors.ts';
-import { reasonOf } from '../../sweep/journal.ts';
+import { makeFolder, reasonOf } from '../../sweep/journal.ts';
 import {
   type Choice,
   type Figure,
@@ -82,7 +82,7 @@ export async function writeFigures(
   const write = (name: string, content: string | Uint8Array): void => {
     const file = path.join(folder, name);
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       writeFileSync(file, content);
     } catch (cause) {
       throw new NestwalkError('export.file', `${file} cannot be written: ${reasonOf(cause)}`, { cause });

@@ -1,7 +1,7 @@
 /** What results come to, in a sentence or two: computed from the same rows as the figures. */
 
 import { type Field, grouped, isDone, type Row, shortened, shown } from '../browser/figure.js';
-import { decimal, fine, ratio } from '../browser/format.js';
+import { countOf, decimal, fine, ratio } from '../browser/format.js';
 import { measuresOf } from '../figures/choose.ts';
 import { BELOW_GUEST, type Varied } from '../figures/fields.ts';
 
@@ -209,7 +209,7 @@ export function reproduceFindings(rows: readonly Row[]): string[] {
   const named = unmet.map(({ id, ours, paper }) => `${id} (ours ${ours}, the paper’s ${paper})`).slice(0, 8);
   const more = unmet.length - named.length;
   return [
-    `Of ${decimal(rows.length, 0)} claims: ${counts}.`,
+    `Of ${countOf(rows.length, 'claim')}: ${counts}.`,
     ...(named.length > 0
       ? [`Not as published: ${named.join('; ')}${more > 0 ? `; and ${more} more` : ''}.`]
       : []),

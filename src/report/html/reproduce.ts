@@ -1,7 +1,7 @@
 /** The report of published results beside ours. */
 import type { Reproduction } from '../../reproduce/claim.ts';
 import type { Field, Figure, Row } from '../browser/figure.js';
-import { count, duration, fine } from '../browser/format.js';
+import { countOf, duration, fine } from '../browser/format.js';
 import { type ReportData, tableOf } from './data.ts';
 import { reproduceFindings } from './findings.ts';
 
@@ -91,7 +91,7 @@ export function reproduceReport(result: ReproductionShape): ReportData {
   const seconds = claims.reduce((sum, claim) => sum + (claim.seconds ?? 0), 0);
   return {
     title: 'Published results, reproduced',
-    about: [`${count(claims.length)} claims${scale === undefined ? '' : `, ${scale} runs`}`],
+    about: [`${countOf(claims.length, 'claim')}${scale === undefined ? '' : `, ${scale} runs`}`],
     findings: reproduceFindings(plain),
     notices: [],
     troubles: [],
