@@ -20,6 +20,7 @@ import {
   splitCycles,
   unverifiedFigures,
 } from '../src/results/costs.ts';
+import { DEFAULT_RUNTIME_COST } from '../src/results/runtimeModels.ts';
 import { simulate } from '../src/run/simulate.ts';
 
 const presets = Object.values(COST_PRESETS);
@@ -74,6 +75,12 @@ describe('the generations', () => {
     expect(nullExit('nehalem')).toBe(2000);
     expect(nullExit('sandy-bridge')).toBe(1650);
     expect(nullExit('skylake')).toBe(1181);
+  });
+
+  it('price accesses and walks as the runtime models do', () => {
+    const { access, walkCycle } = COST_PRESETS.skylake!.figures;
+    expect(access.cycles).toBe(DEFAULT_RUNTIME_COST.baseCyclesPerAccess);
+    expect(walkCycle.cycles).toBe(DEFAULT_RUNTIME_COST.overlapFactor);
   });
 
   it('write a table entry for one cycle natively, and for more than an exit under shadow paging', () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeProgram } from '../src/cli/program.ts';
 import { renderReproduction, reproductionMarkdown } from '../src/report/reproduce.ts';
 import { PLAIN } from '../src/report/table.ts';
 import type { Claim, Finding, Gate, Mark } from '../src/reproduce/claim.ts';
@@ -118,6 +119,17 @@ function readdirOrRead(file: string): unknown {
   return file.endsWith('.ts') ? readFileSync(file) : readdirSync(file);
 }
 
+describe('the command', () => {
+  it('writes JSON or Markdown, not both', async () => {
+    const program = makeProgram(new AbortController().signal);
+    const reproduceCommand = program.commands.find((command) => command.name() === 'reproduce')!;
+    reproduceCommand.configureOutput({ writeErr: () => {} });
+    await expect(
+      program.parseAsync(['node', 'nestwalk', 'reproduce', 'C13', '--quick', '--json', '--markdown']),
+    ).rejects.toMatchObject({ code: 'commander.conflictingOption' });
+  });
+});
+
 describe('reproducing', () => {
   let folder = '';
   beforeAll(() => {
@@ -195,6 +207,8 @@ describe('reproducing', () => {
     );
     const one = await reproduce(['C01']);
     expect(renderReproduction(one, PLAIN)).toMatch(/4K on 4K +24 +24 references +exactly 24 +holds/);
+    expect(reproductionMarkdown(one)).toMatch(/^1 claim, quick scale: 1 reproduced\./);
+    expect(reproductionMarkdown(two)).toMatch(/^2 claims, /);
     two.claims[0].title = 'a | b\nc';
     const rows = reproductionMarkdown(two)
       .split('\n')

@@ -440,3 +440,31 @@ describe('costs', () => {
     expect(old.machine.preset).toBe('pentium4-prescott');
   });
 });
+
+describe('what a scenario of one’s own asks of its host', () => {
+  const setupOfOwn = (setup: unknown) =>
+    runScenario(
+      {
+        scenario: {
+          name: 'own',
+          title: 'one of one’s own',
+          operation: 'step',
+          parameters: {},
+          setup: () => setup as { memoryBytes: number },
+          run: () => {},
+        },
+        platforms: ['native'],
+      },
+      { workers: 0 },
+    );
+
+  it('is told field by field where it cannot be', async () => {
+    const wrong = setupOfOwn({ memoryBytes: Number.NaN, guests: 0, largestPage: '3MiB', tagged: ['foo'] });
+    await expect(wrong).rejects.toMatchObject({ code: 'scenario.failed' });
+    await expect(wrong).rejects.toThrow(
+      /memoryBytes is NaN.*guests is 0.*largestPage is 3MiB.*tagged is foo/,
+    );
+    await expect(setupOfOwn(undefined)).rejects.toThrow(/must give an object with memoryBytes/);
+    await expect(setupOfOwn({ memoryBytes: 2 ** 20 })).resolves.toMatchObject({ name: 'own' });
+  });
+});

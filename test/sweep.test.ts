@@ -1,6 +1,7 @@
 /** Sweeps without processes: grids, conditions, plans, the journal, the table and the store. */
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -32,6 +33,7 @@ import {
   type JournalLine,
   JournalWriter,
   journalFolder,
+  makeFolder,
   parseLine,
   readJournal,
 } from '../src/sweep/journal.ts';
@@ -543,6 +545,17 @@ function diskOf(room: number): JournalFiles {
 }
 
 describe('the folder of a sweep', () => {
+  it.runIf(existsSync('/proc/self'))('is refused where none can be made, instead of tried for ever', () => {
+    expect(() => makeFolder('/proc/nestwalk/night')).toThrow(/ENOENT/);
+  });
+
+  it('is refused where a file of its name is in the way', () => {
+    const file = folder();
+    writeFileSync(file, '');
+    expect(() => makeFolder(file)).toThrow(/EEXIST/);
+    expect(() => makeFolder(path.join(file, 'night'))).toThrow(/ENOTDIR/);
+  });
+
   it('keeps the plan it was begun with, and refuses another', async () => {
     const sweep = folder();
     const plan = await planText(`${BASE}vary: {seed: [1, 2]}\n`);

@@ -44,6 +44,8 @@ export class Core implements Processor {
   #dropped = -1;
   #workload: WorkloadBlock | undefined;
   #accesses = 0;
+  /** Accesses of a stream that are asked for at a time. */
+  #reach = STREAM_CHUNK;
   #faults = 0;
 
   constructor(hardware: SimulatedHardware, control: RunControl) {
@@ -120,9 +122,9 @@ export class Core implements Processor {
       this.#hardware.loadWorkload(workload);
       this.#workload = workload;
     }
-    for (let done = 0, faultsHere = 0; done < count; ) {
+    for (let done = 0, faultsHere = 0, reach = this.#reach; done < count; this.#reach = reach) {
       this.#begin();
-      const wanted = Math.min(STREAM_CHUNK, count - done);
+      const wanted = Math.min(reach, count - done);
       const completed = this.#hardware.runSynthetic(from + done, wanted);
       done += completed;
       this.#accesses += completed;
@@ -130,6 +132,8 @@ export class Core implements Processor {
         faultsHere = completed > 0 ? 1 : faultsHere + 1;
         this.#handle(faultsHere, onFault);
       } else this.stopIfCancelled();
+      // What is drawn beyond a fault is drawn again: as far at a time as faults are apart.
+      reach = Math.min(STREAM_CHUNK, Math.max(FEW, completed < wanted ? 2 * completed : 4 * reach));
     }
   }
 

@@ -4,6 +4,7 @@ import { buildHost, type HostOptions } from './build.ts';
 import { type Checkpoint, PROGRESS_STEPS } from './host.ts';
 import type { Parameters, ValuesOf } from './parameters.ts';
 import type { Scenario } from './scenario.ts';
+import { setupOf } from './setup.ts';
 
 /** What a run is given beside the scenario: a host's options without what the scenario itself says. */
 export type ExecuteOptions = Omit<HostOptions, 'setup'>;
@@ -50,7 +51,7 @@ export async function executeScenario<P extends Parameters>(
   options: ExecuteOptions,
 ): Promise<ScenarioOutcome> {
   try {
-    const setup = scenario.setup(values);
+    const setup = setupOf(scenario, values);
     const { host, tableBytes, engine, tier, engineReason } = buildHost({ ...options, setup });
     await scenario.run(host, values);
     const measured = host.measured();

@@ -22,7 +22,7 @@ import { PROGRESS_STEPS } from './host.ts';
 import { checkScenario, loadScenario } from './load.ts';
 import { type Parameters, type ParameterValue, readParameters } from './parameters.ts';
 import type { Scenario } from './scenario.ts';
-import { SCENARIO_PLATFORMS, type ScenarioPlatform } from './setup.ts';
+import { SCENARIO_PLATFORMS, type ScenarioPlatform, setupOf } from './setup.ts';
 import type { PlatformResult, ScenarioResult, ScenarioSweep } from './types.ts';
 import type { ScenarioJob } from './worker.ts';
 
@@ -239,7 +239,7 @@ async function runInWorkers(
 
 /** Machine and paging that a platform of a plan had. */
 const configOf = (plan: Plan, platform: ScenarioPlatform): ResolvedConfig =>
-  scenarioConfig({ ...optionsOf(plan, platform, 'auto'), setup: plan.scenario.setup(plan.values) });
+  scenarioConfig({ ...optionsOf(plan, platform, 'auto'), setup: setupOf(plan.scenario, plan.values) });
 
 function platformResult(plan: Plan, platform: ScenarioPlatform, outcome: ScenarioOutcome): PlatformResult {
   const { events, operations, checkpoints, tableBytes, seconds, engine, tier, engineReason } = outcome;
@@ -279,7 +279,7 @@ const allAlike = (platforms: readonly PlatformResult[]): boolean =>
 
 function resultOf(plan: Plan, outcomes: readonly ScenarioOutcome[]): ScenarioResult {
   const { scenario, costs, machine, hostPage, batch, seed } = plan;
-  const { memoryBytes, guests = 1, vcpus = 1 } = scenario.setup(plan.values);
+  const { memoryBytes, guests = 1, vcpus = 1 } = setupOf(scenario, plan.values);
   const platforms = plan.platforms.map((platform, index) => platformResult(plan, platform, outcomes[index]!));
   const unverified = new Set(
     platforms.flatMap(({ platform, ledger, counters }) =>

@@ -33,7 +33,8 @@ export const cellClass = (column, text) =>
 const CONDITION = /^([\w:.[\]-]+)(<=|>=|!=|=|<|>)(.+)$/;
 
 /**
- * The column that a name means: itself, its label, or the only one whose label or name has it in it.
+ * The column that a name means: itself, its label, the only one whose label or name begins with it, or the only one that
+ * has it in it. So `miss` is the miss ratio beside the TLB misses.
  * @param {readonly TableColumn[]} columns
  * @param {string} name
  */
@@ -43,6 +44,8 @@ function columnNamed(columns, name) {
   const texts = (column) => [column.name.toLowerCase(), column.label.toLowerCase()];
   const same = columns.find((column) => texts(column).includes(wanted));
   if (same) return same;
+  const beginning = columns.filter((column) => texts(column).some((text) => text.startsWith(wanted)));
+  if (beginning.length === 1) return beginning[0];
   const holding = columns.filter((column) => texts(column).some((text) => text.includes(wanted)));
   return holding.length === 1 ? holding[0] : undefined;
 }
@@ -67,6 +70,19 @@ function holds(value, sign, wanted) {
   if (sign === '<') return own < other;
   if (sign === '>') return own > other;
   return sign === '<=' ? own <= other : own >= other;
+}
+
+/**
+ * Names in conditions of a filter that mean no column, or several.
+ * @param {string} text
+ * @param {readonly TableColumn[]} visible
+ * @param {readonly TableColumn[]} all
+ */
+export function unclearNames(text, visible, all) {
+  return text.split(/\s+/).flatMap((word) => {
+    const name = CONDITION.exec(word)?.[1];
+    return name === undefined || columnNamed(visible, name) || columnNamed(all, name) ? [] : [name];
+  });
 }
 
 /**
@@ -204,7 +220,9 @@ export function workTable(table, rows, all, first, { told, more }) {
     const of =
       passed.length === rows.length ? count(rows.length) : `${count(passed.length)} of ${count(rows.length)}`;
     const name = rows.length === 1 ? 'row' : 'rows';
-    told(left > 0 ? `${of} ${name}, the first ${count(visible.length)} shown` : `${of} ${name}`);
+    const unclear = passed.length > 0 ? [] : unclearNames(state.filter, state.columns, all);
+    const hint = unclear.length > 0 ? `: ${unclear.join(', ')} names no column, or several` : '';
+    told(left > 0 ? `${of} ${name}, the first ${count(visible.length)} shown` : `${of} ${name}${hint}`);
     more.hidden = left <= 0;
     more.textContent = `Show ${Math.min(left, MORE_ROWS)} more`;
   };

@@ -1,33 +1,17 @@
 /** Writes to an entry of a page table in use, and nothing else. */
-import { entryFrame, entryPresent } from '../../memory/entry.ts';
-import { entryPages, type PageTable } from '../../memory/pageTable.ts';
+import { newPlace, type PageTable } from '../../memory/pageTable.ts';
 import type { EntryRun } from '../../memory/simulatedMemory.ts';
-import { ENTRIES_PER_TABLE } from '../../schema.ts';
 import { defineScenario } from '../scenario.ts';
 
 /** Writes between two looks at whether the run is to stop. */
 const WRITES_AT_A_TIME = 16_384;
 
-/** The entry that maps a page in 4 KiB, as it stands, ready to be written again. */
+/** The entry that maps a page, as it stands, ready to be written again. */
 function leafOf(table: PageTable, page: number): EntryRun {
-  const indexAt = (level: number): number => Math.floor(page / entryPages(level)) % ENTRIES_PER_TABLE;
-  let at = table.root;
-  for (let level = table.levels; level > 1; level--) {
-    const half = table.zone.halfOf(at, indexAt(level));
-    if (!entryPresent(table.zone.halves[half]!)) throw new RangeError(`page ${page} is not mapped in 4 KiB`);
-    at = entryFrame(table.zone.halves[half]!, table.zone.halves[half + 1]!);
-  }
-  const found = table.lookup(page);
-  if (!found.present) throw new RangeError(`page ${page} is not mapped`);
-  return {
-    table: at,
-    level: 1,
-    index: indexAt(1),
-    page,
-    count: 1,
-    frames: Float64Array.of(found.frame),
-    flags: found.flags,
-  };
+  const place = newPlace();
+  if (!table.walk(page, place)) throw new RangeError(`page ${page} is not mapped`);
+  const { frame, flags, ...where } = place;
+  return { ...where, count: 1, frames: Float64Array.of(frame), flags };
 }
 
 /** `ptemod`. */

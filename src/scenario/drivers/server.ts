@@ -56,6 +56,14 @@ export const server = defineScenario({
     writeFraction: { kind: 'number', about: 'share of writes', default: 0.3, min: 0, max: 1 },
     warm: { kind: 'flag', about: 'whether all memory is touched before anything is measured', default: true },
     hugePages: HUGE_PAGES,
+    hugeShare: {
+      kind: 'number',
+      about:
+        'share of the memory that is in 2 MiB pages where hugePages is always; the rest is in small ones',
+      default: 1,
+      min: 0,
+      max: 1,
+    },
     kpti: KPTI,
     memory: MEMORY,
   },
@@ -67,7 +75,10 @@ export const server = defineScenario({
     hugePages: hugePages as 'never' | 'always',
     kpti,
   }),
-  run(host, { accesses, footprint, processes, slice, changes, changePages, theta, writeFraction, warm }) {
+  run(
+    host,
+    { accesses, footprint, processes, slice, changes, changePages, theta, writeFraction, warm, hugeShare },
+  ) {
     const { guest } = host;
     const { kernel } = guest;
     const pages = pagesOf(footprint);
@@ -78,10 +89,15 @@ export const server = defineScenario({
     const workers = Array.from({ length: processes }, (_, number) => {
       const process = kernel.createProcess({ name: `server ${number + 1}`, regions: [{ pages }] });
       kernel.switchTo(0, process);
+      // Kept apart from its regions, which advice splits.
+      const heap = { page: process.regions[0]!.page, pages };
+      const small = pages - Math.round(pages * hugeShare);
+      if (small > 0)
+        kernel.madvise(process, { page: heap.page + pages - small, pages: small }, 'noHugePages');
       const buffer = kernel.mmap(process, { pages: changePages });
-      if (warm) guest.touch(process, process.regions[0]!, { access: 'write' });
+      if (warm) guest.touch(process, heap, { access: 'write' });
       guest.touch(process, buffer, { access: 'write' });
-      return { process, buffer, stream: guest.stream(process, process.regions[0]!, pattern) };
+      return { process, buffer, stream: guest.stream(process, heap, pattern) };
     });
     host.measure();
     // Accesses from one change to the next, as a fraction so that the rate is met in the long run.
