@@ -25,7 +25,7 @@ import {
   type Value,
 } from '../src/report/browser/figure.js';
 import { DARK, LIGHT, properties, SERIES } from '../src/report/browser/palette.js';
-import { filterOf, orderBy, type TableColumn } from '../src/report/browser/table.js';
+import { filterOf, orderBy, type TableColumn, unclearNames } from '../src/report/browser/table.js';
 import { chooseFigures } from '../src/report/figures/choose.ts';
 import { type Axis, BELOW_GUEST, variedFields, withReportColumns } from '../src/report/figures/fields.ts';
 import { writeFigures } from '../src/report/figures/files.ts';
@@ -626,14 +626,15 @@ describe('the data of a page', () => {
 
   const columns: TableColumn[] = [
     { name: 'stlbWays', label: 'ways', numeric: true, format: 'count' },
+    { name: 'stlbMisses', label: 'TLB misses', numeric: true, format: 'count' },
     { name: 'missRatio', label: 'miss ratio', numeric: true, format: 'percent' },
     { name: 'workload', label: 'workload', numeric: false, format: 'text' },
   ];
   const hidden: TableColumn = { name: 'config_seed', label: 'config_seed', numeric: false, format: 'text' };
   const rows: Row[] = [
-    { stlbWays: 4, missRatio: 0.05, workload: 'gups', config_seed: '7' },
-    { stlbWays: 16, missRatio: 0.5, workload: 'btree', config_seed: '8' },
-    { stlbWays: null, missRatio: null, workload: 'Gups 16', config_seed: '9' },
+    { stlbWays: 4, stlbMisses: 8, missRatio: 0.05, workload: 'gups', config_seed: '7' },
+    { stlbWays: 16, stlbMisses: 9, missRatio: 0.5, workload: 'btree', config_seed: '8' },
+    { stlbWays: null, stlbMisses: null, missRatio: null, workload: 'Gups 16', config_seed: '9' },
   ];
 
   it.each([
@@ -642,6 +643,7 @@ describe('the data of a page', () => {
     ['ways=4', [0]],
     ['ways>=4', [0, 1]],
     ['miss<10%', [0]],
+    ['TLB=9', [1]],
     ['missRatio>0.1', [1]],
     ['workload!=gups', [1, 2]],
     ['config_seed=8', [1]],
@@ -651,6 +653,13 @@ describe('the data of a page', () => {
   ])('is filtered by %s', (text, expected) => {
     const passes = filterOf(text, columns, [...columns, hidden]);
     expect(rows.flatMap((row, index) => (passes(row) ? [index] : []))).toEqual(expected);
+  });
+
+  it('tells of a condition whose name is no column’s, or several', () => {
+    const unclear = (text: string): string[] => unclearNames(text, columns, [...columns, hidden]);
+    // "miss" begins one label, though another has it in it; "s" is in several.
+    expect(unclear('gups miss<10% config_seed=8')).toEqual([]);
+    expect(unclear('nothing=here s>1 nothing')).toEqual(['nothing', 's']);
   });
 
   it('is put in order, what is missing last either way', () => {

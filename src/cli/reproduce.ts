@@ -61,7 +61,7 @@ Examples:
         show.end();
         if (json) return await print(JSON.stringify(found, null, 2));
         if (markdown) return await print(reproductionMarkdown(found).trimEnd());
-        await print(renderReproduction(found, styleFor(process.stdout)));
+        await print(renderReproduction(found, styleFor(process.stdout), process.stdout.isTTY === true));
       } finally {
         show.end();
       }

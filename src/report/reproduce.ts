@@ -4,7 +4,7 @@ import { figureText, gateText } from '../reproduce/verdict.ts';
 import { countOf, duration } from './format.ts';
 import { facts, type Style, table, text } from './table.ts';
 
-/** Characters of a column of the table on a terminal. */
+/** Characters of a column of the table where it is to fit on a terminal. */
 const TITLE_WIDTH = 46;
 const FIGURE_WIDTH = 34;
 
@@ -61,16 +61,20 @@ function wholeClaim(claim: ClaimResult, style: Style): string {
   return parts.join('\n');
 }
 
-/** A reproduction as text: one claim whole; several as a table, with the reasons of those that differ. */
-export function renderReproduction(reproduction: Reproduction, style: Style): string {
+/**
+ * A reproduction as text: one claim whole; several as a table, with the reasons of those that differ.
+ * @param fits whether columns are cut, so that the table fits on a terminal
+ */
+export function renderReproduction(reproduction: Reproduction, style: Style, fits = false): string {
   const { claims, scale, version } = reproduction;
   if (claims.length === 1) return wholeClaim(claims[0], style);
+  const most = (width: number): number => (fits ? width : Number.POSITIVE_INFINITY);
   const rows = claims.map(({ id, title, mark, paper, ours, verdict }) => [
     id,
-    cut(title, TITLE_WIDTH),
+    cut(title, most(TITLE_WIDTH)),
     mark,
-    cut(paper, FIGURE_WIDTH),
-    cut(ours, FIGURE_WIDTH),
+    cut(paper, most(FIGURE_WIDTH)),
+    cut(ours, most(FIGURE_WIDTH)),
     marked(verdict, style),
   ]);
   const reasons = claims.filter(({ verdict, reason }) => verdict === 'differs' && reason !== undefined);

@@ -19,16 +19,6 @@ export const FIRST_ROWS = 50;
 const MORE_ROWS = 500;
 /** Letters of a value in the table; all of it is in the cell's title. */
 export const MOST_CELL_LETTERS = 240;
-/** Letters of a cell from which on it is a sentence, which wants width: a reason beside narrow numbers. */
-const WORDY_LETTERS = 60;
-
-/**
- * Class of a cell: a number, a sentence, or nothing of the kind.
- * @param {Pick<TableColumn, 'numeric'>} column
- * @param {string} text as it is shown
- */
-export const cellClass = (column, text) =>
-  column.numeric ? 'number' : text.length >= WORDY_LETTERS ? 'wordy' : '';
 
 const CONDITION = /^([\w:.[\]-]+)(<=|>=|!=|=|<|>)(.+)$/;
 
@@ -145,9 +135,8 @@ export function orderBy(name, direction) {
 /** @param {TableColumn} column @param {Value} value */
 function cellOf(column, value) {
   const cell = document.createElement('td');
+  if (column.numeric) cell.className = 'number';
   const text = shown(column, value);
-  const kind = cellClass(column, text);
-  if (kind) cell.className = kind;
   cell.textContent = shortened(text, MOST_CELL_LETTERS);
   if (cell.textContent !== text) cell.title = text;
   if (!column.numeric) cell.dir = 'auto';

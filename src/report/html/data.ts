@@ -97,7 +97,7 @@ function shownColumns(table: StoreTable, axes: readonly Axis[], rows: readonly R
     ...RESULT_COLUMNS.filter(
       ({ column }) => names.has(column) && !(column === 'accesses' && isOne(rows, column)),
     ),
-    ...(hasTrouble ? [{ column: 'reason', label: 'reason' }] : []),
+    // Reasons are long, and stand below the table, each with its cells; "Columns" can show them here too.
   ];
 }
 

@@ -11,7 +11,7 @@ import {
   slicesOf,
 } from '../browser/figure.js';
 import { count } from '../browser/format.js';
-import { cellClass, FIRST_ROWS, MOST_CELL_LETTERS, type TableColumn } from '../browser/table.js';
+import { FIRST_ROWS, MOST_CELL_LETTERS, type TableColumn } from '../browser/table.js';
 import { type Draw, loadDraw } from '../figures/render.ts';
 import { type Html, html, page, raw } from '../page.ts';
 import { type ReportData, rowsOf } from './data.ts';
@@ -49,14 +49,12 @@ th[aria-sort="ascending"] .sort::after { content: " ▲"; } th[aria-sort="descen
 .more { margin-top: .6rem; }
 pre { overflow-x: auto; background: var(--raised); padding: .8rem; border-radius: 8px; font-size: .8rem; max-height: 30rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 td { max-width: 26rem; overflow-wrap: break-word; }
-/* A cell of many words, such as a reason, is wide rather than high. */
-td.wordy { min-width: 20rem; }
 @media (max-width: 62rem) { .figure { grid-template-columns: minmax(0, 1fr); } }
 @media print {
   .figure { display: block; border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: .6rem 0; }
   .figure .behind .scroll, #cells .scroll, pre, .chooser { max-height: none; overflow: visible; }
   #cells thead th { position: static; white-space: normal; } .sort { white-space: normal; overflow-wrap: anywhere; }
-  #cells .scroll { width: auto; border: 0; } #cells table { font-size: 8px; } #cells th, #cells td { padding: .15rem .35rem; min-width: 0; overflow-wrap: anywhere; }
+  #cells .scroll { width: auto; border: 0; } #cells table { font-size: 8px; } #cells th, #cells td { padding: .15rem .35rem; overflow-wrap: anywhere; }
   details:not([open]) { display: none; }
 }
 `;
@@ -164,12 +162,6 @@ function contentOf(data: ReportData, file: string): object {
   };
 }
 
-/** A cell of the table, as `browser/table.js` makes it too. */
-function cellOf(column: Pick<TableColumn, 'numeric'>, text: string): Html {
-  const kind = cellClass(column, text);
-  return html`<td${kind && html` class="${kind}"`}${!column.numeric && raw(' dir="auto"')}>${shortened(text, MOST_CELL_LETTERS)}</td>`;
-}
-
 /** The table of all cells: its first rows, which the page's script takes over. */
 function cellsSection({ table, shown: first, rowName }: ReportData): Html {
   const columns = first.flatMap(({ column, label }) => {
@@ -193,7 +185,7 @@ function cellsSection({ table, shown: first, rowName }: ReportData): Html {
 <table>
 <caption class="visually-hidden">All ${rowName}s${left > 0 && `, the first ${count(some.length)} of ${count(all.length)}`}</caption>
 <thead><tr>${columns.map(({ label, numeric }) => html`<th scope="col"${numeric && raw(' class="number"')}>${label}</th>`)}</tr></thead>
-<tbody>${some.map((row) => html`<tr>${columns.map((column) => cellOf(column, shown(column, row[column.column])))}</tr>\n`)}</tbody>
+<tbody>${some.map((row) => html`<tr>${columns.map((column) => html`<td${column.numeric ? raw(' class="number"') : raw(' dir="auto"')}>${shortened(shown(column, row[column.column]), MOST_CELL_LETTERS)}</td>`)}</tr>\n`)}</tbody>
 </table></div>
 <button type="button" class="more no-print" hidden>Show more</button>
 ${left > 0 && html`<noscript><p class="soft">The first ${count(some.length)} of ${count(all.length)} rows; scripts show the others.</p></noscript>`}

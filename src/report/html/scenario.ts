@@ -224,14 +224,14 @@ export type ScenarioSweepShape = Pick<ScenarioSweep, 'name' | 'vary'> &
 /** Fewest values that make an axis of numbers. */
 const FEWEST_NUMBERS = 3;
 
-function parameterField(name: string, values: readonly ParameterValue[]): Field {
+function parameterField(name: string, values: readonly ParameterValue[], kind: string | undefined): Field {
   const areNumbers = values.every((value) => typeof value === 'number');
   const numbers = areNumbers ? [...new Set(values as number[])].sort((a, b) => a - b) : [];
   const isLog = numbers.length > 1 && numbers[0] > 0 && numbers[numbers.length - 1] / numbers[0] >= 8;
   return {
     column: `parameter_${name}`,
     label: words(name),
-    format: areNumbers ? 'count' : 'text',
+    format: areNumbers ? (kind === 'bytes' ? 'bytes' : 'count') : 'text',
     ...(areNumbers ? { scale: isLog ? 'log' : 'linear' } : {}),
     values: areNumbers ? numbers : [...new Set(values.map(String))],
   };
@@ -260,7 +260,9 @@ function overParameter(field: Field, others: readonly Field[], rows: readonly Ro
 
 /** The report of a scenario over several values of its parameters. */
 export function scenarioSweepReport({ name, title, schema, vary, results }: ScenarioSweepShape): ReportData {
-  const fields = Object.entries(vary).map(([parameter, values]) => parameterField(parameter, values));
+  const fields = Object.entries(vary).map(([parameter, values]) =>
+    parameterField(parameter, values, results[0]?.kinds?.[parameter]),
+  );
   const parametersOf = ({ parameters = {} }: ScenarioShape): Row =>
     Object.fromEntries(
       Object.keys(vary).map((parameter, at) => {

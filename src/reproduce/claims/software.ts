@@ -359,7 +359,13 @@ export const SOFTWARE_CLAIMS: readonly Claim[] = [
               kind: 'scenario',
               scenario: {
                 name: 'consolidation',
-                parameters: { guests, turns: scale === 'quick' ? 40 : 400 },
+                // One guest fits into the second-level TLB, two do not.
+                parameters: {
+                  guests,
+                  footprint: '4MiB',
+                  accesses: 20_000,
+                  turns: scale === 'quick' ? 40 : 400,
+                },
                 platforms: ['nested'],
               },
             } satisfies Experiment,

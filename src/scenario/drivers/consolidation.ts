@@ -14,20 +14,20 @@ export const consolidation = defineScenario({
   operation: 'turn',
   parameters: {
     guests: { kind: 'count', about: 'that share the core', unit: 'guests', default: 4, min: 1, max: 64 },
-    turns: { kind: 'count', about: 'of each guest', unit: 'turns', default: 100, min: 1, max: 1e7 },
+    turns: { kind: 'count', about: 'of each guest', unit: 'turns', default: 500, min: 1, max: 1e7 },
     accesses: {
       kind: 'count',
       about: 'of a guest in its turn',
       unit: 'accesses',
-      default: 20_000,
+      default: 2000,
       min: 1,
       max: 1e9,
     },
     footprint: {
       kind: 'bytes',
       about:
-        'memory of the process in each guest; 4 MiB are about two thirds of the STLB of the default machine',
-      default: 4 * 2 ** 20,
+        'memory of the process in each guest; four times 1 MiB are two thirds of the STLB of the default machine',
+      default: 2 ** 20,
     },
     buffers: {
       kind: 'count',
