@@ -391,7 +391,13 @@ export const SOFTWARE_CLAIMS: readonly Claim[] = [
               }),
             ),
           ],
-          statements: [{ says: 'misses rise with every further guest', holds: falls([...ratios].reverse()) }],
+          statements: [
+            {
+              // With four guests nothing is left of the turn before, and further ones change nothing.
+              says: 'misses rise from one guest to two to four',
+              holds: falls(ratios.slice(0, 3).reverse()),
+            },
+          ],
         };
       },
       reason:
