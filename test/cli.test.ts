@@ -260,7 +260,7 @@ describe('wrong use', () => {
     ['no workers', ['run', '--workers', '0'], /--workers.*at least 1/],
     ['no address', ['walk'], /missing required argument 'address'/],
     ['a senseless address', ['walk', 'here'], /"here" is not an address/],
-    ['an unknown list', ['list', 'things'], /machines, workloads, patterns/],
+    ['an unknown list', ['list', 'things'], /machines, workloads, claims, scenarios, costs, patterns/],
     ['an unknown machine', ['list', 'machines', 'tiney'], /did you mean "tiny"/],
     ['two workloads', ['run', '--workload', 'gups', '--trace', 'a.nwt'], /give one/],
     ['a trace to dump as a workload', ['workload', 'dump', at('trace.yaml')], /nestwalk trace dump/],
